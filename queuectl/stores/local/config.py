@@ -1,0 +1,72 @@
+"""``config.json`` and ``worker_pids.json``: small files that are replaced whole."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from queuectl.errors import StoreDamaged, UsageError
+from queuectl.settings import Settings, check_value, find_setting, resolve
+from queuectl.stores.local import disk
+
+log = logging.getLogger("queuectl")
+_Stamp = tuple[int, int, int] | None
+
+
+class ConfigFile:
+    """The settings that were chosen; read again only when the file has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Look after the settings of *folder*."""
+        self._path = folder / "config.json"
+        self._stamp: _Stamp = (0, 0, 0)
+        self._settings: Settings | None = None
+        self.is_tolerant = False  #: whether the last good settings hold while the file cannot be read
+
+    def settings(self) -> Settings:
+        """Return the settings in force. Raises ``StoreDamaged``, the file left alone."""
+        stamp = _stamp(self._path)
+        if self._settings is None or stamp != self._stamp:
+            try:
+                self._settings = resolve(self._read() if stamp else {})
+            except StoreDamaged as error:
+                if self._settings is None or not self.is_tolerant:
+                    raise
+                log.error("%s The settings from before hold.", error)
+            self._stamp = stamp
+        return self._settings
+
+    def change(self, key: str, value: float | None, *, is_set: bool) -> None:
+        """Set or unset one setting, durable on return; to be called under the lock."""
+        chosen = dict(self._read() if _stamp(self._path) else {})
+        chosen.pop(key, None)
+        if is_set:
+            chosen[key] = value
+        text = msgspec.json.format(msgspec.json.encode(chosen), indent=2)
+        disk.replace(self._path, [text + b"\n"])
+
+    def _read(self) -> dict[str, float | None]:
+        text = self._path.read_bytes()
+        if not text.strip():
+            return {}
+        try:
+            values = msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=dict[str, Any])
+            return {find_setting(key).key: check_value(find_setting(key), value) for key, value in values.items()}
+        except (msgspec.MsgspecError, UsageError, UnicodeDecodeError) as error:
+            msg = f"{self._path} cannot be read as settings: {error} Nothing was changed: mend that file."
+            raise StoreDamaged(msg, path=str(self._path)) from error
+
+
+def write_pids(folder: Path, pids: Iterable[int]) -> None:
+    """Say in ``worker_pids.json`` who works; to be called under the lock."""
+    disk.replace(folder / "worker_pids.json", [msgspec.json.encode(sorted(pids)) + b"\n"])
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,0 +1,127 @@
+"""The file operations of the local store, and nothing else.
+
+Every byte that the store reads or writes passes through here, whole: short
+reads and writes are continued, interrupted calls are Python's business. No
+function here knows what the bytes mean.
+"""
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+FILE_MODE = 0o600
+_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+_FALLOC_FL_KEEP_SIZE = 1
+
+
+def open_file(path: Path, *, create: bool = False) -> int:
+    """Open *path* for reading and writing; one that is new is private, whatever the umask."""
+    if not create:
+        return os.open(path, _OPEN)
+    try:
+        fd = os.open(path, _OPEN | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    except FileExistsError:
+        return os.open(path, _OPEN)
+    os.fchmod(fd, FILE_MODE)
+    sync_folder(path.parent)
+    return fd
+
+
+def read_at(fd: int, size: int, offset: int) -> bytes:
+    """Return *size* bytes from *offset*, fewer only at the end of the file."""
+    first = os.pread(fd, size, offset)
+    if len(first) == size or not first:
+        return first
+    parts = [first]
+    done = len(first)
+    while done < size and (part := os.pread(fd, min(size - done, 1 << 30), offset + done)):
+        parts.append(part)
+        done += len(part)
+    return b"".join(parts)
+
+
+def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of *data* at *offset*."""
+    written = os.pwrite(fd, data, offset)
+    if written == len(data):
+        return
+    view = memoryview(data)
+    while written < len(view):
+        written += os.pwrite(fd, view[written:], offset + written)
+
+
+def truncate(fd: int, size: int) -> None:
+    """Cut the file to *size* bytes."""
+    os.ftruncate(fd, size)
+
+
+def sync(fd: int) -> None:
+    """Return when the file's data are on the disk. A failure must never be retried on *fd*."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fdatasync(fd)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in *folder* are on the disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def replace(path: Path, chunks: Iterable[bytes]) -> None:
+    """Put *chunks* in the place of the file *path*: all of it or nothing, durable on return."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    fd = os.open(temporary, _OPEN | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    try:
+        try:
+            os.fchmod(fd, FILE_MODE)
+            offset = 0
+            for chunk in chunks:
+                write_at(fd, chunk, offset)
+                offset += len(chunk)
+            sync(fd)
+        finally:
+            os.close(fd)
+        rename(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give *source* the name *target*, which it takes over from whatever bore it."""
+    source.replace(target)
+
+
+def preallocate(fd: int, size: int) -> None:
+    """Set aside *size* bytes for the file without changing its length, where the system can."""
+    if sys.platform != "linux":
+        return
+    import ctypes  # costs 10 ms, and only workers come here
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    fallocate = libc.fallocate
+    fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    if fallocate(fd, _FALLOC_FL_KEEP_SIZE, 0, size) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def boot_id() -> str:
+    """Return what names the present run of the machine: memory that was not synced is lost with it."""
+    if sys.platform == "linux":
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    import subprocess  # only where there is no file to read
+
+    answer = subprocess.run(
+        ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, text=True, check=True
+    )
+    return answer.stdout.strip()

@@ -1,0 +1,336 @@
+"""Transactions on the data folder: the order in which things reach lock, journal and files.
+
+Holds the rules of durability and recovery. Knows lines and places; which job
+becomes what is decided above, and what a foreign file means in ``takeover``.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from queuectl.errors import OutcomeUnknown, StoreDamaged, StoreUnavailable
+from queuectl.stores.local import records, takeover
+from queuectl.stores.local.files import Applied, DataFiles
+from queuectl.stores.local.folder import has_workers
+from queuectl.stores.local.journal import HEADER_SIZE, RENEW_AT, Journal, Transaction
+from queuectl.stores.local.lock import QueueLock
+from queuectl.stores.local.picture import Picture
+from queuectl.stores.local.records import File, Layout, Write
+
+_COMPACT_AT = 1 << 20  #: bytes of blanked lines below which a file is not worth rewriting
+
+
+class Engine:
+    """One process's hold on a data folder. Not for several threads at once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open *folder*, which exists; nothing is read before the first ``refresh``."""
+        self.folder = folder
+        self.lock = QueueLock(folder)
+        self.files = DataFiles(folder)
+        self.journal = Journal(folder / "journal.jsonl")
+        self.picture = Picture(self.files)
+        self.has_changed = False  # since the data were last at rest
+        self._is_attached = False
+        self._applied: Applied | None = None
+        self._unflushed: tuple[str, int] | None = None  # generation and end of this process's last append
+
+    def close(self) -> None:
+        """Let go of all descriptors."""
+        self.journal.close()
+        self.files.close()
+        self.lock.close()
+
+    def after_fork(self) -> None:
+        """Take a lock of its own for a process that was forked."""
+        self.lock.close()
+        self.lock = QueueLock(self.folder, deadline_s=self.lock.deadline_s)
+
+    # -- the picture of the data, under the lock --
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock, with an up-to-date picture."""
+        with self.lock:
+            self.refresh()
+            yield
+
+    def refresh(self) -> None:
+        """Bring the picture up to date; to be called first after every locking."""
+        try:
+            if not self._is_attached or self.journal.has_changed():
+                self._attach()
+            else:
+                self._follow_from(self.journal.end)
+                if self.journal.is_empty and self._applied and self.files.marks() != self._applied.marks:
+                    self._take_over()
+        except BaseException:
+            self.detach()
+            raise
+
+    def detach(self) -> None:
+        """Forget the picture: it is built anew at the next ``refresh``."""
+        self._is_attached = False
+        self.picture.follower = None
+        self.files.release()
+
+    def _attach(self) -> None:
+        known = (self.journal.generation, self.journal.end) if self._is_attached else None
+        self.journal.attach()
+        header = self.journal.header
+        applied = self.files.applied(header.generation) if header else None
+        if header is not None and known is not None and header.follows == known and applied is not None:
+            # The journal was emptied into the files, whose lines have stayed where they were.
+            self.picture.forget_recent()
+            self._applied = applied
+            self._follow_from(HEADER_SIZE)
+            return
+        self.detach()
+        is_new = header is None and self.files.is_unused()
+        self.files.create_missing(may_be_missing=is_new, may_be_empty=not self.journal.has_transactions())
+        if header is None or header.inodes != self.files.inodes():
+            self._take_over()
+        elif applied is None or applied.is_applying:
+            self._recover(applied)
+        elif applied.marks != self.files.marks():
+            self._take_over()
+        else:
+            self._adopt(applied)
+
+    def _adopt(self, applied: Applied) -> None:
+        """Build the picture on *applied* and what the journal says since."""
+        self._applied = applied
+        self._is_attached = True
+        self.journal.durable = max(self.journal.durable, applied.position)
+        self.picture.reset(applied.layouts, applied.next_seq)
+        self._follow_from(applied.position)
+
+    def _follow_from(self, position: int) -> None:
+        for transaction in self.journal.read(position):
+            self.picture.follow(transaction.writes, transaction.end)
+
+    def _recover(self, applied: Applied | None) -> None:
+        """Make the journal's writes again, from *applied* on: it is not known which have reached the files."""
+        transactions = self.journal.read(applied.position if applied else HEADER_SIZE)
+        if self.journal.is_empty:
+            self._take_over()
+            return
+        self.journal.durable = self._sync_journal()
+        for transaction in transactions:
+            self.files.write(transaction.writes)
+        layouts, next_seq = self._survey()
+        self.detach()
+        self._adopt(self.files.note_applied(self.journal.generation, self.journal.end, next_seq, layouts))
+
+    def _survey(self) -> tuple[dict[File, Layout], int]:
+        found = takeover.survey(self.files)
+        if found is None:
+            folder = self.files.path(File.JOBS).parent
+            msg = (
+                f"The files in {folder} are not as the journal left them, and cannot be read as jobs. "
+                "Nothing more was changed: restore the folder from a copy."
+            )
+            raise StoreDamaged(msg, path=str(folder))
+        return found
+
+    def _take_over(self) -> None:
+        """Accept files that somebody else has written, with what the journal says newer.
+
+        A file that is not jobs is refused, and nothing has changed then. A crash
+        in the middle leaves files that are taken over again in the same way.
+        """
+        transactions: list[Transaction] = []
+        if self.journal.header is not None and (transactions := self.journal.read(HEADER_SIZE)):
+            self.journal.durable = self._sync_journal()
+        if transactions or (found := takeover.survey(self.files)) is None:
+            for file, bodies in takeover.merge(self.files, transactions).items():
+                self.files.replace(file, records.whole_file(Layout(), bodies))
+            found = self._survey()
+        self.detach()
+        self.picture.reset(*found)
+        self._begin(keeps_places=False)
+        self._is_attached = True
+
+    def applied_position(self) -> int:
+        """Return up to where the journal is known to be in the files; under the lock."""
+        applied = self.files.applied(self.journal.generation)
+        return HEADER_SIZE if applied is None or applied.is_applying else applied.position
+
+    def distrust(self, file: File, offset: int) -> None:
+        """React to a line that is not what it should be: somebody has changed the file, or it is damaged."""
+        applied = self.files.applied(self.journal.generation)
+        if applied is None or applied.marks == self.files.marks():
+            path = self.files.path(file)
+            msg = (
+                f"{path} is damaged at byte {offset}: the line there is not the job that it should be. "
+                "Nothing was changed: restore the folder from a copy."
+            )
+            raise StoreDamaged(msg, path=str(path), offset=offset)
+        self._take_over()
+
+    # -- changing --
+
+    def append(self, writes: list[Write]) -> None:
+        """Make *writes*, all previewed, one transaction. It is durable and in the files after ``flush``."""
+        try:
+            self.journal.append(writes)
+            self.picture.confirm(writes, self.journal.end)
+        except BaseException:
+            self.detach()
+            raise
+        self._unflushed = (self.journal.generation, self.journal.end)
+        self.has_changed = True
+
+    def flush(self) -> None:
+        """Make all that was appended durable, and bring it into the files. Takes the lock itself.
+
+        Raises ``OutcomeUnknown`` if the disk did not confirm, ``StoreUnavailable``
+        if it did, but the files could not be brought up to date.
+        """
+        if self._unflushed is None:
+            return
+        generation, end = self._unflushed
+        if not self._is_flushed_by_others(generation, end):
+            try:
+                end = self.journal.sync()
+            except OSError as error:
+                self._give_up_journal(error)
+            try:
+                self._bring_into_files(generation, end)
+            except OSError as error:
+                msg = (
+                    f"The change is recorded and will hold, but the files could not be brought up to date: "
+                    f"{error.strerror}. The next command tries again."
+                )
+                raise StoreUnavailable(msg) from error
+        self._unflushed = None
+
+    def _bring_into_files(self, generation: str, durable: int) -> None:
+        with self.locked():
+            if self.journal.generation == generation:
+                self.journal.durable = max(self.journal.durable, durable)
+            self._apply_durable()
+            if self.journal.end > RENEW_AT:
+                self.renew()
+
+    def _is_flushed_by_others(self, generation: str, end: int) -> bool:
+        """Whether another process has made all this durable and applied it. Wants no lock."""
+        applied = self.files.applied(generation)
+        return applied is not None and applied.position >= end and not applied.is_applying and not applied.sync_failed
+
+    def _apply_durable(self) -> None:
+        """Bring what is durable into the files."""
+        applied = self.files.applied(self.journal.generation)
+        if applied is None or applied.is_applying:
+            self._recover(applied)
+        elif applied.sync_failed:
+            self._leave_failed_journal(applied)
+            self._apply_durable()
+        elif applied.marks != self.files.marks():
+            self._take_over()
+        else:
+            self.journal.durable = max(self.journal.durable, applied.position)
+            if applied.position < self.journal.durable:
+                transactions = self.journal.read(applied.position, self.journal.durable)
+                applied = self.files.apply(applied, transactions, self.picture.next_seq)
+            self._applied = applied
+            self.picture.prune(applied.position)
+
+    def rest(self) -> None:
+        """Leave the files as everything there is, if this process has changed something and nobody works."""
+        if not self.has_changed or has_workers(self.folder):
+            return
+        with self.locked():
+            self.renew()
+            self.has_changed = False
+
+    def renew(self) -> None:
+        """Empty the journal into the files; under the lock."""
+        if self.journal.is_empty:
+            return
+        self.journal.durable = self._sync_journal()
+        self._apply_durable()
+        if self.journal.is_empty:
+            return
+        self.files.sync()
+        self._begin(keeps_places=True)
+        for file, layout in self.picture.layouts.items():
+            if layout.dead > _COMPACT_AT and layout.dead > layout.end // 2:
+                fresh = Layout()
+                bodies = (body for _, _, body in records.scan(self.files.read_all(file)))
+                self.rewrite(file, records.whole_file(fresh, bodies), fresh)
+        if has_workers(self.folder):
+            self.preallocate()
+
+    def rewrite(self, file: File, chunks: Iterable[bytes], layout: Layout) -> None:
+        """Put *chunks* in the place of *file*; under the lock, with an empty journal. Durable on return.
+
+        *layout* is that of the new file once all chunks have been taken.
+        """
+        self.files.replace(file, chunks)
+        self.picture.layouts[file] = layout
+        self.picture.follower = None
+        self._begin(keeps_places=False)
+        self.has_changed = True
+
+    def _begin(self, *, keeps_places: bool) -> None:
+        """Begin a new generation on the files as they are and as the picture shows them."""
+        self.journal.begin(inodes=self.files.inodes(), keeps_places=keeps_places)
+        self._applied = self.files.note_applied(
+            self.journal.generation, HEADER_SIZE, self.picture.next_seq, self.picture.layouts
+        )
+        self.picture.forget_recent()
+
+    def preallocate(self) -> None:
+        """Set space aside for the journal; a disk that is full already is no reason not to go on."""
+        try:
+            self.journal.preallocate()
+        except OSError:
+            return
+
+    # -- a disk that does not do what it says --
+
+    def _sync_journal(self) -> int:
+        """Sync the journal under the lock; a failure makes its file unusable for everyone."""
+        try:
+            return self.journal.sync()
+        except OSError as error:
+            applied = self.files.applied(self.journal.generation)
+            if applied is not None:
+                self.files.note_failed_sync(applied)
+            _raise_unknown(error)
+
+    def _give_up_journal(self, error: OSError) -> None:
+        """After a failed sync: tell everyone, and try to go on in a new journal file."""
+        with self.lock:
+            try:
+                self.refresh()
+                applied = self.files.applied(self.journal.generation)
+                if applied is not None:
+                    self.files.note_failed_sync(applied)
+                    self._leave_failed_journal(applied)
+                    return
+            except OSError as second:
+                error.add_note(f"and then: {second}")
+        _raise_unknown(error)
+
+    def _leave_failed_journal(self, applied: Applied) -> None:
+        """Put what is not yet in the files into a new journal file, on which everyone goes on."""
+        try:
+            self.files.sync()
+            self.journal.rescue_to_new_file(applied.position, inodes=self.files.inodes())
+            self.files.note_applied(self.journal.generation, HEADER_SIZE, applied.next_seq, applied.layouts)
+        except OSError as error:
+            _raise_unknown(error)
+        self.detach()
+        self.refresh()
+        self.journal.durable = self.journal.end
+
+
+def _raise_unknown(error: OSError) -> NoReturn:
+    msg = (
+        f"The disk did not confirm the change ({error.strerror}): it may or may not survive a power cut. "
+        'Look at the disk; then look with "list" what the queue holds.'
+    )
+    raise OutcomeUnknown(msg, errno=error.errno) from error

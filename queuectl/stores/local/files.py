@@ -1,0 +1,198 @@
+"""``jobs.json`` and ``dlq.json`` on the disk, and ``applied``: how far the journal is in them.
+
+Brings writes into the files, in order, and notices when somebody else has
+changed a file. All methods want the queue's lock held; decisions about what a
+foreign change means are made elsewhere.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from queuectl.errors import StoreDamaged
+from queuectl.stores.local import disk, records
+from queuectl.stores.local.journal import Transaction
+from queuectl.stores.local.records import File, Layout, Write
+
+_APPLIED_SIZE = 1024
+
+
+class FileMark(msgspec.Struct, frozen=True):
+    """What a file looked like when it was last written by us."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """How far the journal is in the files; holds for its boot and generation only.
+
+    *is_applying* says that a process was about to write more: if it died there,
+    the writes from *position* on are simply made again. *sync_failed* says that
+    the journal's own file can no longer be relied on.
+    """
+
+    boot: str
+    generation: str
+    position: int
+    next_seq: int
+    marks: dict[File, FileMark]
+    layouts: dict[File, Layout]
+    is_applying: bool = False
+    sync_failed: bool = False
+
+
+_decode_applied = msgspec.json.Decoder(Applied).decode
+
+
+class DataFiles:
+    """The open data files of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open what is there; create what is not where that is a new queue (see ``create_missing``)."""
+        self._paths = {file: folder / f"{file}.json" for file in File}
+        self._fds: dict[File, int] = {}
+        self._applied_path = folder / "applied"
+        self._applied_fd = disk.open_file(self._applied_path, create=True)
+        self._boot = disk.boot_id()
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        os.close(self._applied_fd)
+        self.release()
+
+    def release(self) -> None:
+        """Close the data files, to be opened anew at the next use."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+
+    def path(self, file: File) -> Path:
+        """Return where *file* is."""
+        return self._paths[file]
+
+    def _fd(self, file: File) -> int:
+        if file not in self._fds:
+            self._fds[file] = disk.open_file(self._paths[file])
+        return self._fds[file]
+
+    def is_unused(self) -> bool:
+        """Whether no process has ever finished a change here."""
+        return os.fstat(self._applied_fd).st_size == 0
+
+    def create_missing(self, *, may_be_missing: bool, may_be_empty: bool) -> None:
+        """Create the files of a new queue. A file of zero bytes is a queue without jobs.
+
+        Raises ``StoreDamaged`` for a file that should be there, or should hold something.
+        """
+        for path in self._paths.values():
+            exists = path.exists()
+            if exists and path.stat().st_size:
+                continue
+            if not (may_be_empty if exists else may_be_missing):
+                msg = (
+                    f"{path} is {'empty' if exists else 'missing'}, but the folder says that it should hold jobs: "
+                    "restore it from a copy. Nothing was changed."
+                )
+                raise StoreDamaged(msg, path=str(path))
+            disk.replace(path, records.whole_file(Layout(), []))
+
+    def read_all(self, file: File) -> bytearray:
+        """Return the whole of *file* as it is at this moment; wants no lock."""
+        fd = self._fd(file)
+        data = bytearray(os.fstat(fd).st_size)
+        view = memoryview(data)
+        done = 0
+        while done < len(data) and (count := os.preadv(fd, [view[done : done + (1 << 30)]], done)):
+            done += count
+        view.release()
+        del data[done:]
+        return data
+
+    def read_at(self, file: File, size: int, offset: int) -> bytes:
+        """Return *size* bytes of *file* from *offset*."""
+        return disk.read_at(self._fd(file), size, offset)
+
+    def marks(self) -> dict[File, FileMark]:
+        """Return what the files look like now. Raises ``StoreDamaged`` if one is missing."""
+        marks = {}
+        for file, path in self._paths.items():
+            try:
+                status = path.stat()
+            except FileNotFoundError as error:
+                msg = f"{path} is missing: restore it from a copy. Nothing was changed."
+                raise StoreDamaged(msg, path=str(path)) from error
+            marks[file] = FileMark(status.st_ino, status.st_size, status.st_mtime_ns)
+        return marks
+
+    def inodes(self) -> dict[str, int]:
+        """Return the files' inodes, as a journal's header names them."""
+        return {file.value: mark.inode for file, mark in self.marks().items()}
+
+    def applied(self, generation: str) -> Applied | None:
+        """Return how far *generation* is in the files, or None if that is not known."""
+        try:
+            applied = _decode_applied(disk.read_at(self._applied_fd, _APPLIED_SIZE, 0))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None  # it may be lost without harm
+        return applied if (applied.boot, applied.generation) == (self._boot, generation) else None
+
+    def note_applied(self, generation: str, position: int, next_seq: int, layouts: dict[File, Layout]) -> Applied:
+        """Record that *generation* is in the files, as they are now, up to *position*."""
+        applied = Applied(
+            boot=self._boot,
+            generation=generation,
+            position=position,
+            next_seq=next_seq,
+            marks=self.marks(),
+            layouts={file: layout.copy() for file, layout in layouts.items()},
+        )
+        self._write_applied(applied)
+        return applied
+
+    def note_failed_sync(self, applied: Applied) -> None:
+        """Tell every process that the journal's file cannot be relied on."""
+        self._write_applied(msgspec.structs.replace(applied, sync_failed=True))
+
+    def _write_applied(self, applied: Applied) -> None:
+        disk.write_at(self._applied_fd, msgspec.json.encode(applied).ljust(_APPLIED_SIZE - 1) + b"\n", 0)
+
+    def apply(self, applied: Applied, transactions: Iterable[Transaction], next_seq: int) -> Applied:
+        """Bring *transactions*, which are durable and follow *applied*, into the files."""
+        self._write_applied(msgspec.structs.replace(applied, is_applying=True))
+        position = applied.position
+        layouts = {file: layout.copy() for file, layout in applied.layouts.items()}
+        for transaction in transactions:
+            self.write(transaction.writes)
+            for write in transaction.writes:
+                layouts[write.file].note(write)
+            position = transaction.end
+        return self.note_applied(applied.generation, position, next_seq, layouts)
+
+    def write(self, writes: list[Write]) -> None:
+        """Make *writes*, neighbours in one piece, so that a reader without the lock meets whole changes."""
+        index = 0
+        while index < len(writes):
+            first = writes[index]
+            piece = [first.to_bytes()]
+            end = first.end
+            index += 1
+            while index < len(writes) and (writes[index].file, writes[index].offset) == (first.file, end):
+                piece.append(writes[index].to_bytes())
+                end = writes[index].end
+                index += 1
+            disk.write_at(self._fd(first.file), b"".join(piece), first.offset)
+
+    def sync(self) -> None:
+        """Make both files durable."""
+        for file in File:
+            disk.sync(self._fd(file))
+
+    def replace(self, file: File, chunks: Iterable[bytes]) -> None:
+        """Put *chunks* in the place of *file*, durable on return; the journal must be empty."""
+        disk.replace(self._paths[file], chunks)
+        if file in self._fds:
+            os.close(self._fds.pop(file))

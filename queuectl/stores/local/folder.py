@@ -1,0 +1,77 @@
+"""The data folder itself: made on first use, private, and on a file system that can lock."""
+
+import os
+from pathlib import Path
+
+from queuectl.errors import StoreUnavailable
+from queuectl.stores.local import disk
+from queuectl.stores.local.lock import is_locked
+
+#: File systems on which locks of different hosts do not exclude each other.
+_NETWORK_SYSTEMS = frozenset(
+    {
+        *("9p", "afs", "ceph", "cifs", "coda", "fuse", "fuseblk", "gfs", "gfs2", "glusterfs"),
+        *("lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "smb3", "smbfs"),
+    }
+)
+WORKERS = "workers"
+LOGS = "logs"
+
+
+def prepare(folder: Path) -> Path:
+    """Return *folder*, absolute, made if need be with what is always in it.
+
+    Raises ``StoreUnavailable`` with the reason if it cannot be a data folder.
+    """
+    path = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow a link that the user chose
+    try:
+        _make(path)
+        for name in (WORKERS, LOGS):
+            _make(path / name)
+    except (FileExistsError, NotADirectoryError) as error:
+        msg = f"{error.filename} is not a folder: choose another one with --data."
+        raise StoreUnavailable(msg, path=str(path)) from error
+    except OSError as error:
+        msg = f"Cannot use the data folder {path}: {error.strerror}."
+        raise StoreUnavailable(msg, path=str(path)) from error
+    system = file_system(path)
+    if system in _NETWORK_SYSTEMS or system.startswith("fuse."):
+        msg = (
+            f"{path} is on a network file system ({system}), where locks do not keep other hosts out: "
+            "choose a local folder with --data."
+        )
+        raise StoreUnavailable(msg, path=str(path))
+    return path
+
+
+def _make(path: Path) -> None:
+    if path.is_dir():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+        return  # another process was faster
+    disk.sync_folder(path.parent)
+
+
+def file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
+    """Return the type of the file system that holds *path*; empty where the system has no table of them."""
+    try:
+        table = mounts.read_text(errors="surrogateescape")
+    except OSError:
+        return ""
+    device = path.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for entry in table.splitlines():
+        fields, _, source = entry.partition(" - ")
+        if fields.split()[2] == number:
+            return source.split()[0]
+    return ""
+
+
+def has_workers(folder: Path) -> bool:
+    """Whether any worker of *folder* is alive."""
+    return any(is_locked(path) for path in (folder / WORKERS).glob("*.lock"))

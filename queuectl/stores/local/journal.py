@@ -1,0 +1,252 @@
+"""The journal: each line is one transaction, and is either wholly there or not.
+
+Knows bytes, positions, checksums and durability; what the writes mean is the
+business of its callers. All methods but ``sync`` want the queue's lock held.
+"""
+
+import os
+import secrets
+import zlib
+from pathlib import Path
+
+import msgspec
+
+from queuectl.errors import StoreDamaged
+from queuectl.stores.local import disk
+from queuectl.stores.local.records import Write
+
+FORMAT = 1
+HEADER_SIZE = 256
+RENEW_AT = 16 << 20  #: bytes at which a journal is brought into the files and begun anew
+_SUM_PREFIX = b'{"sum":"%08x",'
+_SUM_SIZE = len(_SUM_PREFIX % 0)
+_encode = msgspec.json.Encoder().encode
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The first line: which run of transactions this is, and on what files it builds."""
+
+    queuectl: int
+    generation: str
+    #: generation and length of the journal before, if the files' lines have stayed where they were
+    follows: tuple[str, int] | None
+    inodes: dict[str, int]
+    sum: str = ""
+
+
+class Body(msgspec.Struct):
+    """A transaction as it is written, behind its checksum."""
+
+    durable: int
+    writes: list[Write]
+
+
+class Transaction(msgspec.Struct, frozen=True):
+    """A transaction as it was read; *end* is the position behind it."""
+
+    end: int
+    writes: list[Write]
+
+
+_decode_body = msgspec.json.Decoder(Body).decode
+_decode_header = msgspec.json.Decoder(Header).decode
+
+
+class Journal:
+    """The open journal of one data folder, read up to ``end``."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the journal at *path*; call ``attach`` before anything else."""
+        self.path = path
+        self._fd = disk.open_file(path, create=True)
+        self._inode = os.fstat(self._fd).st_ino
+        self._raw_header = b""
+        self.header: Header | None = None
+        self.end = 0
+        self.durable = 0
+
+    def close(self) -> None:
+        """Let go of the descriptor."""
+        os.close(self._fd)
+
+    @property
+    def generation(self) -> str:
+        """The name of this run of transactions; empty before the first."""
+        return self.header.generation if self.header else ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds no transaction: the files are everything."""
+        return self.end <= HEADER_SIZE
+
+    def has_transactions(self) -> bool:
+        """Whether there is anything behind the header, read or not."""
+        return os.fstat(self._fd).st_size > HEADER_SIZE
+
+    def has_changed(self) -> bool:
+        """Whether the generation is another than the one attached."""
+        try:
+            if os.stat(self.path).st_ino != self._inode:  # noqa: PTH116 - a Path costs more than the call
+                return True
+        except FileNotFoundError:
+            return True
+        return disk.read_at(self._fd, HEADER_SIZE, 0) != self._raw_header
+
+    def attach(self) -> None:
+        """Read the header anew. Raises ``StoreDamaged`` for one that is neither whole nor unfinished."""
+        os.close(self._fd)
+        self._fd = disk.open_file(self.path, create=True)
+        self._inode = os.fstat(self._fd).st_ino
+        raw = disk.read_at(self._fd, HEADER_SIZE, 0)
+        self.header = self._read_header(raw)
+        self._raw_header = raw
+        self.end = self.durable = HEADER_SIZE if self.header else 0
+
+    def _read_header(self, raw: bytes) -> Header | None:
+        try:
+            header = _decode_header(raw)
+        except msgspec.MsgspecError:
+            header = None
+        if header is not None and header.queuectl > FORMAT:
+            msg = (
+                f"{self.path} was written by a newer queuectl (format {header.queuectl}; this one knows {FORMAT}): "
+                "use that version. Nothing was changed."
+            )
+            raise StoreDamaged(msg, path=str(self.path))
+        if header is not None and header.sum == _header_sum(header):
+            return header
+        if os.fstat(self._fd).st_size <= HEADER_SIZE:
+            return None  # a renewal that was cut short: the files were synced before it began
+        msg = (
+            f"{self.path} is damaged in its first line. Nothing was changed: "
+            "restore the folder from a copy, or move that file away to go on with jobs.json and dlq.json as they are."
+        )
+        raise StoreDamaged(msg, path=str(self.path))
+
+    def read(self, start: int, stop: int | None = None) -> list[Transaction]:
+        """Return the transactions from *start*, up to *stop* or to the end.
+
+        Reading to the end cuts off what a process left unfinished, and moves
+        ``end``. Raises ``StoreDamaged`` for a bad line that is known to have
+        been durable: its transaction was confirmed.
+        """
+        size = os.fstat(self._fd).st_size if stop is None else stop
+        if size < start:
+            raise self._damaged(size)
+        data = disk.read_at(self._fd, size - start, start) if size > start else b""
+        transactions = []
+        position = start
+        place = 0
+        while (newline := data.find(b"\n", place)) >= 0:
+            body = self._parse(data[place:newline])
+            if body is None:
+                break
+            position = start + newline + 1
+            self.durable = max(self.durable, body.durable)
+            transactions.append(Transaction(position, body.writes))
+            place = newline + 1
+        if stop is not None:
+            if position != stop:
+                raise self._damaged(position)
+            return transactions
+        if position < size:
+            self._cut(position, data[place:])
+        self.end = position
+        return transactions
+
+    def _parse(self, text: bytes) -> Body | None:
+        if text[:_SUM_SIZE] != _SUM_PREFIX % self._checksum(text[_SUM_SIZE:]):
+            return None
+        try:
+            return _decode_body(text)
+        except msgspec.MsgspecError:
+            return None
+
+    def _checksum(self, rest: bytes) -> int:
+        return zlib.crc32(rest, zlib.crc32(self.generation.encode()))
+
+    def _cut(self, position: int, rest: bytes) -> None:
+        """Cut the journal at *position*, where *rest* begins with a bad line."""
+        known = self.durable
+        for text in rest.split(b"\n")[1:]:
+            if (body := self._parse(text)) is not None:
+                known = max(known, body.durable)
+        if known > position:
+            raise self._damaged(position)
+        disk.truncate(self._fd, position)
+
+    def _damaged(self, position: int) -> StoreDamaged:
+        msg = (
+            f"{self.path} is damaged at byte {position}, in a part that had been confirmed. Nothing was changed: "
+            "restore the folder from a copy, or keep a copy of it and ask for help with this message."
+        )
+        return StoreDamaged(msg, path=str(self.path), position=position)
+
+    def append(self, writes: list[Write]) -> None:
+        """Add one transaction at the end; what could not be written whole is cut back."""
+        rest = b'"durable":%d,"writes":%b}' % (self.durable, _encode(writes))
+        text = _SUM_PREFIX % self._checksum(rest) + rest + b"\n"
+        try:
+            disk.write_at(self._fd, text, self.end)
+        except BaseException:
+            disk.truncate(self._fd, self.end)
+            raise
+        self.end += len(text)
+
+    def sync(self) -> int:
+        """Make durable what has been read or appended, and return how far that is. Wants no lock."""
+        end = self.end
+        disk.sync(self._fd)
+        return end
+
+    def begin(self, *, inodes: dict[str, int], keeps_places: bool) -> None:
+        """Empty the journal and begin a new generation, durable on return.
+
+        To be called when the files hold everything and are durable.
+        *keeps_places* lets processes that have read all go on without loading
+        the files again.
+        """
+        follows = (self.generation, self.end) if keeps_places and self.header else None
+        raw = encode_header(inodes, follows)
+        disk.truncate(self._fd, 0)
+        disk.write_at(self._fd, raw, 0)
+        disk.sync(self._fd)
+        self.header = _decode_header(raw)
+        self._raw_header = raw
+        self.end = self.durable = HEADER_SIZE
+
+    def rescue_to_new_file(self, start: int, *, inodes: dict[str, int]) -> None:
+        """Put what follows *start* into a new journal in the place of this one, durable on return.
+
+        For when a sync has failed: the old file's pages can no longer be
+        trusted to reach the disk, whatever later syncs may say.
+        """
+        transactions = self.read(start, self.end)
+        raw = encode_header(inodes, None)
+        old = self.header
+        self.header = _decode_header(raw)
+        lines = [raw]
+        for transaction in transactions:
+            rest = b'"durable":0,"writes":%b}' % _encode(transaction.writes)
+            lines.append(_SUM_PREFIX % self._checksum(rest) + rest + b"\n")
+        try:
+            disk.replace(self.path, lines)
+        except BaseException:
+            self.header = old
+            raise
+        self.attach()
+
+    def preallocate(self) -> None:
+        """Set aside the space of a whole journal, so that a full disk cannot stop a result from being recorded."""
+        disk.preallocate(self._fd, RENEW_AT + (1 << 20))
+
+
+def encode_header(inodes: dict[str, int], follows: tuple[str, int] | None) -> bytes:
+    """Return the first line of a new generation."""
+    header = Header(FORMAT, secrets.token_hex(8), follows, inodes)
+    signed = msgspec.structs.replace(header, sum=_header_sum(header))
+    return _encode(signed).ljust(HEADER_SIZE - 1) + b"\n"
+
+
+def _header_sum(header: Header) -> str:
+    return f"{zlib.crc32(_encode(msgspec.structs.replace(header, sum=''))):08x}"

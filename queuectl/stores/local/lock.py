@@ -1,0 +1,111 @@
+"""The lock under which the data folder changes, and who is in front of it.
+
+It is filelock's lock on ``queue.lock``: any FileLock on that file and this one
+exclude each other. Here it is taken on a descriptor that stays open, which is
+fifty times cheaper, and one waiter at a time polls for it: the others wait at
+a gate, which is a lock on the folder itself.
+"""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import lock_descriptor, unlock_descriptor
+
+from queuectl.errors import StoreBusy
+from queuectl.stores.local import disk
+
+COMMAND_DEADLINE_S = 10.0
+_GATE_PAUSES_S = (0.0002, 0.002)  #: first and longest sleep of those who wait at the gate
+_LOCK_PAUSES_S = (0.00005, 0.0005)  #: the same for the one who is next
+
+
+class QueueLock:
+    """A lock to be held for microseconds. One a process; not reentrant; made anew after fork."""
+
+    def __init__(self, folder: Path, *, deadline_s: float | None = COMMAND_DEADLINE_S) -> None:
+        """Open the lock of *folder*; whoever waits longer than *deadline_s* (None: for ever) gives up."""
+        self._path = folder / "queue.lock"
+        self.deadline_s = deadline_s
+        self._fd = disk.open_file(self._path, create=True)
+        self._gate = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __enter__(self) -> Self:
+        while True:
+            if not lock_descriptor(self._fd, blocking=False):
+                self._wait()
+            if os.fstat(self._fd).st_nlink:
+                return self
+            # Somebody deleted the file: its lock no longer keeps anybody out.
+            os.close(self._fd)
+            self._fd = disk.open_file(self._path, create=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        unlock_descriptor(self._fd)
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        os.close(self._fd)
+        os.close(self._gate)
+
+    def _wait(self) -> None:
+        deadline = None if self.deadline_s is None else time.monotonic() + self.deadline_s
+        self._poll(self._gate, _GATE_PAUSES_S, deadline)
+        try:
+            self._poll(self._fd, _LOCK_PAUSES_S, deadline)
+        finally:
+            unlock_descriptor(self._gate)
+
+    def _poll(self, fd: int, pauses_s: tuple[float, float], deadline: float | None) -> None:
+        pause_s, longest_s = pauses_s
+        while not lock_descriptor(fd, blocking=False):
+            if deadline is not None and time.monotonic() > deadline:
+                msg = (
+                    f"The queue has been locked for {self.deadline_s:g} s by {_holder(self._path)}: "
+                    "try again, or end that process."
+                )
+                raise StoreBusy(msg)
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, longest_s)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of *path*: exact, however that process may end."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        return is_held(fd)
+    finally:
+        os.close(fd)
+
+
+def is_held(fd: int) -> bool:
+    """Whether a process holds the lock of the file that *fd* has opened anew."""
+    try:
+        # Shared, so that two who test at once do not take each other for the holder.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True  # also where locks cannot be told: who is in doubt is alive
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return False
+
+
+def _holder(path: Path) -> str:
+    """Say who holds the lock of *path*, as far as the system tells."""
+    inode = path.stat().st_ino
+    try:
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()
+            if "->" not in words and words[5].endswith(f":{inode}"):
+                command = Path(f"/proc/{words[4]}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                return f"process {words[4]} ({command.strip()[:80]})"
+    except OSError:
+        pass  # no /proc, or the holder has just let go: nothing to name
+    return "another process"

@@ -1,0 +1,122 @@
+"""What one process knows of the lines in the data files, the newest transactions included.
+
+The files may be behind the journal: what the journal says of a place wins.
+Opens nothing; everything here is valid only under the lock, after a refresh.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Protocol
+
+from queuectl.stores.local import records
+from queuectl.stores.local.files import DataFiles
+from queuectl.stores.local.records import File, Head, Layout, Write
+
+_LINE_GUESS = 4096  #: bytes first read of a line whose width is not known
+
+
+class Follower(Protocol):
+    """Who wants to know of every line that changes."""
+
+    def note(self, write: Write, head: Head) -> None:
+        """Take account of a job's line."""
+        ...
+
+    def drop(self, write: Write, seq: int) -> None:
+        """Take account of the line of job *seq* having been blanked."""
+        ...
+
+
+class Picture:
+    """Layouts of both files, and the lines that the journal has changed."""
+
+    def __init__(self, files: DataFiles) -> None:
+        """Begin with nothing known of *files*."""
+        self._files = files
+        self.layouts: dict[File, Layout] = {}
+        self.next_seq = 1
+        self.follower: Follower | None = None
+        self._recent: dict[tuple[File, int], Write] = {}
+        self._log: deque[tuple[int, list[Write]]] = deque()
+
+    def reset(self, layouts: dict[File, Layout], next_seq: int) -> None:
+        """Begin anew with files that are as *layouts* say."""
+        self.layouts = {file: layout.copy() for file, layout in layouts.items()}
+        self.next_seq = next_seq
+        self.follower = None
+        self.forget_recent()
+
+    def forget_recent(self) -> None:
+        """Rely on the files alone: they hold everything."""
+        self._recent.clear()
+        self._log.clear()
+
+    def preview(self, write: Write) -> None:
+        """Take account of a write that is part of a transaction to come."""
+        self.layouts[write.file].note(write)
+        self._recent[write.file, write.offset] = write
+
+    def follow(self, writes: list[Write], end: int) -> None:
+        """Take account of a transaction that ends at *end* of the journal."""
+        for write in writes:
+            self.preview(write)
+        self.confirm(writes, end)
+
+    def confirm(self, writes: list[Write], end: int) -> None:
+        """Take account of *writes*, previewed before, having become a transaction that ends at *end*."""
+        follower = self.follower
+        for write in writes:
+            if write.is_line:
+                head = records.decode_head(write.body)
+                if head.seq >= self.next_seq:
+                    self.next_seq = head.seq + 1
+                if follower is not None:
+                    follower.note(write, head)
+            elif follower is not None and (seq := write.blanked_seq) is not None:
+                follower.drop(write, seq)
+        self._log.append((end, writes))
+
+    def prune(self, position: int) -> None:
+        """Let go of what is in the files: everything up to *position* of the journal."""
+        while self._log and self._log[0][0] <= position:
+            for write in self._log.popleft()[1]:
+                if self._recent.get((write.file, write.offset)) is write:
+                    del self._recent[write.file, write.offset]
+
+    def recent(self) -> Iterable[Write]:
+        """Return the newest write of each place that the files may be behind in."""
+        return self._recent.values()
+
+    def is_recent(self, file: File, offset: int) -> bool:
+        """Whether the files may be behind in the line at *offset*."""
+        return (file, offset) in self._recent
+
+    def body_at(self, file: File, offset: int, width: int) -> bytes | None:
+        """Return the JSON of the job whose line is at *offset*, or None if there is none."""
+        write = self._recent.get((file, offset))
+        if write is not None:
+            return bytes(write.body) if write.is_line else None
+        text = self._files.read_at(file, width, offset).rstrip()
+        return text[1:] if text[1:2] == b"{" else None
+
+    def line_at(self, file: File, offset: int) -> tuple[int, bytes | None] | None:
+        """Return (width, JSON or None) of the line at *offset*; None behind the end of the file."""
+        write = self._recent.get((file, offset))
+        if write is not None:
+            return write.width, bytes(write.body) if write.is_line else None
+        size = _LINE_GUESS
+        while (newline := (text := self._files.read_at(file, size, offset)).find(b"\n")) < 0:
+            if len(text) < size:
+                return None
+            size *= 4
+        body = text[:newline].rstrip()[1:]
+        return newline + 1, body if body.startswith(b"{") else None
+
+    def next_line(self, file: File, offset: int) -> tuple[int, int, bytes] | None:
+        """Return (offset, width, JSON) of the first job at or behind *offset*."""
+        while offset < self.layouts[file].tail and (found := self.line_at(file, offset)) is not None:
+            width, body = found
+            if body is not None:
+                return offset, width, body
+            offset += width
+        return None

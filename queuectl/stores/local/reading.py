@@ -1,0 +1,108 @@
+"""Reading the queue as it is at one moment, without keeping others waiting."""
+
+import mmap
+import re
+from collections.abc import Collection, Iterator
+
+import msgspec
+
+from queuectl.job import Job
+from queuectl.stores.local import records
+from queuectl.stores.local.engine import Engine
+from queuectl.stores.local.journal import Transaction
+from queuectl.stores.local.records import File
+
+_FEW = 16  #: up to so many ids are searched for one by one
+_ANY_ID = re.compile(rb'^[ ,]\{"id":"([^"]+)"', re.MULTILINE)
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A job and where its line stands."""
+
+    job: Job
+    file: File
+    offset: int
+    width: int
+
+
+def snapshot(engine: Engine, which: Collection[File] = tuple(File)) -> dict[File, bytearray]:
+    """Return the files as they stand at the end of the call, the journal's changes included.
+
+    The bytes are read without the lock; what changed meanwhile is known from
+    the journal and put over them. The engine has read up to that same moment.
+    """
+    for _ in range(3):
+        with engine.locked():
+            generation = engine.journal.generation
+            start = engine.applied_position()
+        data = {file: engine.files.read_all(file) for file in which}
+        with engine.locked():
+            if engine.journal.generation == generation:
+                _put_over(data, engine.journal.read(start, engine.journal.end))
+                return data
+    with engine.locked():  # it was renewed each time: look while nobody can
+        return {file: whole(engine, file) for file in which}
+
+
+def whole(engine: Engine, file: File) -> bytearray:
+    """Return *file* as it stands; to be called under the lock."""
+    data = {file: engine.files.read_all(file)}
+    _put_over(data, engine.journal.read(engine.applied_position(), engine.journal.end))
+    return data[file]
+
+
+def _put_over(data: dict[File, bytearray], transactions: list[Transaction]) -> None:
+    for transaction in transactions:
+        for write in transaction.writes:
+            if (content := data.get(write.file)) is None:
+                continue
+            if len(content) < write.offset:
+                content.extend(b" " * (write.offset - len(content)))
+            content[write.offset : write.end] = write.to_bytes()
+
+
+def find(engine: Engine, ids: Collection[str]) -> dict[str, Found]:
+    """Return those of the jobs called *ids* that there are; to be called under the lock."""
+    wanted = {id.encode(): id for id in ids}
+    found: dict[str, Found] = {}
+    for write in engine.picture.recent():
+        if write.is_line and (id := wanted.get(_id_of(bytes(write.body)))) is not None:
+            found[id] = Found(records.decode_job(write.body), write.file, write.offset, write.width)
+    for file in File:
+        missing = {raw: id for raw, id in wanted.items() if id not in found}
+        if not missing:
+            break
+        for raw, offset in _search(engine, file, missing):
+            if engine.picture.is_recent(file, offset):
+                continue  # the journal says that it is no longer there
+            line = engine.picture.line_at(file, offset)
+            if line is not None and line[1] is not None and _id_of(line[1]) == raw:
+                found[missing[raw]] = Found(records.decode_job(line[1]), file, offset, line[0])
+    return found
+
+
+def _id_of(body: bytes) -> bytes:
+    """Return the id of a job in JSON: in our form it comes first, and needs no escapes."""
+    return body[7 : body.index(b'"', 7)]
+
+
+def _search(engine: Engine, file: File, wanted: Collection[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield (id, offset) of the lines of *file* that begin with one of *wanted*."""
+    with engine.files.path(file).open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if len(wanted) > _FEW:
+            for match in _ANY_ID.finditer(data):
+                if match[1] in wanted:
+                    yield match[1], match.start()
+            return
+        for raw in wanted:
+            needle = b'{"id":"%b"' % raw
+            place = -1
+            while (place := data.find(needle, place + 1)) >= 0:
+                # Such text can stand in the middle of a line too, as an environment.
+                if data[place - 2 : place] in (b"\n ", b"\n,"):
+                    yield raw, place - 1
+
+
+def all_ids(data: bytes | bytearray) -> set[str]:
+    """Return the ids of all jobs in *data*, a file in our form."""
+    return {raw.decode() for raw in _ANY_ID.findall(data)}

@@ -1,0 +1,202 @@
+"""How jobs stand in ``jobs.json`` and ``dlq.json``, and what a change writes there.
+
+A file is ``[``, then one line a job, then a reserve of blanks, then ``]``.
+A line is a space (the first) or a comma (all others), the object, padding and
+a newline. Pure: works on bytes and offsets, opens nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+
+import msgspec
+
+from queuectl.job import Job
+
+HEAD = b"[\n"
+TAIL = b"]\n"
+ROOM = 224  #: bytes that a line leaves for what a job gathers on its way
+RESERVE = 64 * 1024  #: blanks before ``]``: a reader without the lock must not meet a moving end
+_NOTHING = msgspec.Raw(b"null")
+_encode = msgspec.json.Encoder().encode
+_decode_job = msgspec.json.Decoder(Job).decode
+
+
+class File(StrEnum):
+    """The two files that hold jobs."""
+
+    JOBS = "jobs"
+    DLQ = "dlq"
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What an index has to know of a job; decoded without the rest."""
+
+    id: str
+    state: str
+    seq: int
+    run_at: str | None = None
+    claim: str | None = None
+
+
+decode_head = msgspec.json.Decoder(Head).decode
+
+
+class Write(msgspec.Struct, array_like=True, frozen=True):
+    """One stretch of a file as it shall be: *width* bytes at *offset*.
+
+    *lead* and then *body*, padded with blanks, ended by a newline. The body of
+    a line is a job; that of a blank is the ``seq`` whose line it was, or null.
+    """
+
+    file: File
+    offset: int
+    width: int
+    lead: str
+    body: msgspec.Raw
+
+    @property
+    def is_line(self) -> bool:
+        """Whether it writes a job."""
+        return self.lead in (" ", ",")
+
+    @property
+    def end(self) -> int:
+        """The offset behind it."""
+        return self.offset + self.width
+
+    @property
+    def blanked_seq(self) -> int | None:
+        """The ``seq`` of the job whose line it empties, if it is such a write."""
+        return None if self.lead or self.body == _NOTHING else int(bytes(self.body))
+
+    def to_bytes(self) -> bytes:
+        """Return the *width* bytes to write."""
+        text = self.lead.encode() + bytes(self.body) if self.is_line else self.lead.encode()
+        return text.ljust(self.width - 1) + b"\n"
+
+
+def line(file: File, offset: int, width: int, lead: str, body: bytes) -> Write:
+    """Return the write of a job that is encoded already."""
+    return Write(file, offset, width, lead, msgspec.Raw(body))
+
+
+def blank(file: File, offset: int, width: int, *, seq: int | None = None) -> Write:
+    """Return the write that empties a stretch, which was the line of job *seq* if that is given."""
+    return Write(file, offset, width, "", _NOTHING if seq is None else msgspec.Raw(b"%d" % seq))
+
+
+def tail(file: File, offset: int) -> Write:
+    """Return the write of the closing bracket."""
+    return Write(file, offset, len(TAIL), "]", _NOTHING)
+
+
+def encode_job(job: Job) -> bytes:
+    """Return *job* as one line of JSON."""
+    return _encode(job)
+
+
+def decode_job(body: bytes | msgspec.Raw) -> Job:
+    """Read a job, checking its fields; raise ``msgspec.MsgspecError`` otherwise."""
+    return _decode_job(body)
+
+
+def width_of(body: bytes) -> int:
+    """Return the width of a new line for *body*: lead, body, room to grow, newline."""
+    return len(body) + ROOM + 2
+
+
+class Layout(msgspec.Struct):
+    """Where the lines of one file begin and end, kept up to date by ``note``."""
+
+    first: int | None = None  #: offset of the first job, the one without a comma
+    tail: int = len(HEAD)  #: offset of the reserve
+    end: int = len(HEAD)  #: offset of ``]``
+    dead: int = 0  #: bytes of lines that were blanked
+
+    def note(self, write: Write) -> None:
+        """Take account of *write*."""
+        if write.is_line:
+            self.tail = max(self.tail, write.end)
+            if write.lead == " ":
+                self.first = write.offset
+        elif write.lead == "]":
+            self.end = write.offset
+        else:
+            if write.offset == self.first:
+                self.first = None
+            if write.blanked_seq is not None:
+                self.dead += write.width
+
+    def copy(self) -> "Layout":
+        """Return another one like it."""
+        return msgspec.structs.replace(self)
+
+    def append(self, file: File, bodies: Iterable[bytes]) -> list[Write]:
+        """Return the writes that add *bodies* at the end, with a new reserve where the old one runs out."""
+        writes = []
+        lead = " " if self.first is None else ","
+        offset = self.tail
+        for body in bodies:
+            width = width_of(body)
+            writes.append(line(file, offset, width, lead, body))
+            offset += width
+            lead = ","
+        if offset > self.end:
+            writes.append(blank(file, offset, RESERVE))
+            writes.append(tail(file, offset + RESERVE))
+        return writes
+
+
+def lengthen(layout: Layout, bodies: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield what stands behind ``layout.tail`` when *bodies* are added there, reserve and end included.
+
+    In pieces of about a megabyte; *layout* is that of the whole file once all have been taken.
+    """
+    parts: list[bytes] = []
+    size = 0
+    for body in bodies:
+        if layout.first is None:
+            layout.first = layout.tail
+            lead = b" "
+        else:
+            lead = b","
+        piece = (lead + body).ljust(width_of(body) - 1) + b"\n"
+        parts.append(piece)
+        size += len(piece)
+        layout.tail += len(piece)
+        if size > 1 << 20:
+            yield b"".join(parts)
+            parts, size = [], 0
+    layout.end = layout.tail + RESERVE
+    parts.append(b" " * (RESERVE - 1) + b"\n" + TAIL)
+    yield b"".join(parts)
+
+
+def whole_file(layout: Layout, bodies: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a file in which *bodies* are the jobs; *layout*, a fresh one, becomes its layout."""
+    yield HEAD
+    yield from lengthen(layout, bodies)
+
+
+def scan(data: bytes | bytearray) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (offset, width, body) of each job in *data*, a whole file in our own form.
+
+    Raises ``ValueError`` at the first line that is not in that form; what the
+    bodies hold is not checked.
+    """
+    if not data.startswith(HEAD) or not data.rstrip(b"\n").endswith(b"\n]"):
+        msg = "not in the form that queuectl writes"
+        raise ValueError(msg)
+    offset = len(HEAD)
+    lead = b" "
+    stop = data.rindex(b"]")
+    while offset < stop:
+        following = data.index(b"\n", offset) + 1
+        text = bytes(data[offset:following]).rstrip()
+        if text:
+            if text[:1] != lead or text[1:2] != b"{":
+                msg = f"unexpected line at byte {offset}"
+                raise ValueError(msg)
+            yield offset, following - offset, text[1:]
+            lead = b","
+        offset = following

@@ -1,0 +1,176 @@
+"""Claiming and settling on a data folder: one lock, one append."""
+
+import random
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import msgspec
+
+from queuectl import lifecycle, times
+from queuectl.job import Claim, Job, Outcome, State
+from queuectl.lifecycle import RetryPolicy
+from queuectl.stores.base import Settlement
+from queuectl.stores.local import reading, records
+from queuectl.stores.local.engine import Engine
+from queuectl.stores.local.index import Place, ReadyIndex
+from queuectl.stores.local.plan import Plan
+from queuectl.stores.local.records import File, Head, Write
+
+
+class _Index:
+    """The index of the main queue, following the lines of its file."""
+
+    def __init__(self) -> None:
+        self.ready = ReadyIndex()
+
+    def note(self, write: Write, head: Head) -> None:
+        if write.file is File.JOBS:
+            self.ready.note(head, write.offset, write.width)
+
+    def drop(self, write: Write, seq: int) -> None:
+        if write.file is File.JOBS:
+            self.ready.drop(seq, write.offset)
+
+
+class _StaleLine(Exception):
+    """Raised when a line is not the job that the index says."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(offset)
+        self.offset = offset
+
+
+class Work:
+    """What a process that runs jobs does with the queue."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Work through *engine*; the index is loaded when it is first needed."""
+        self._engine = engine
+
+    def load(self) -> None:
+        """Load the index, unless it is up to date."""
+        picture = self._engine.picture
+        if isinstance(picture.follower, _Index):
+            return
+        index = _Index()
+        for offset, width, body in records.scan(reading.snapshot(self._engine, [File.JOBS])[File.JOBS]):
+            index.ready.note(records.decode_head(body), offset, width)
+        picture.follower = index
+
+    @contextmanager
+    def _locked(self) -> Iterator[ReadyIndex]:
+        """Hold the lock with an index that is up to date."""
+        while True:
+            self.load()
+            with self._engine.locked():
+                follower = self._engine.picture.follower
+                if isinstance(follower, _Index):
+                    yield follower.ready
+                    return
+
+    def exchange(
+        self,
+        job: Job | None,
+        outcome: Outcome | None,
+        *,
+        next_claim: Claim | None,
+        policy: RetryPolicy,
+        now: datetime,
+    ) -> Settlement:
+        """Settle *job*, if there is one, and claim the next for *next_claim*, all in one transaction."""
+        while True:
+            with self._locked() as index:
+                try:
+                    held = self._held(index, job) if job is not None else None
+                    ready = self._ready(index, now) if next_claim is not None else None
+                except _StaleLine as stale:
+                    self._engine.distrust(File.JOBS, stale.offset)
+                    continue
+                settled = claimed = None
+                with Plan(self._engine) as plan:
+                    if held is not None and outcome is not None:
+                        place, current = held
+                        settled = lifecycle.settle(current, outcome, policy=policy, now=now, sample=random.random())  # noqa: S311
+                        _write(plan, settled, place)
+                    if ready is not None and next_claim is not None:
+                        place, waiting = ready
+                        claimed = lifecycle.claim(waiting, next_claim, now=now)
+                        _write(plan, claimed, place)
+                return Settlement(settled, claimed)
+
+    def _held(self, index: ReadyIndex, job: Job) -> tuple[Place, Job] | None:
+        """Return the claimed *job* as it now stands, or None if its claim no longer holds."""
+        entry = index.running.get(job.seq)
+        if entry is None or entry[1] != job.claim:
+            return None
+        return entry[0], self._job_at(job.seq, entry[0])
+
+    def _ready(self, index: ReadyIndex, now: datetime) -> tuple[Place, Job] | None:
+        found = index.first_ready(times.to_text(now))
+        if found is None:
+            return None
+        seq, place = found
+        job = self._job_at(seq, place)
+        if not lifecycle.is_ready(job, now):
+            raise _StaleLine(place.offset)
+        return place, job
+
+    def _job_at(self, seq: int, place: Place) -> Job:
+        body = self._engine.picture.body_at(File.JOBS, place.offset, place.width)
+        try:
+            job = records.decode_job(body or b"")
+        except msgspec.MsgspecError:
+            raise _StaleLine(place.offset) from None
+        if job.seq != seq:
+            raise _StaleLine(place.offset)
+        return job
+
+    def give_back(self, job: Job, *, now: datetime) -> Job | None:
+        """Return *job* to the queue, or None if its claim no longer holds."""
+        with self._locked() as index:
+            held = self._held(index, job)
+            if held is None:
+                return None
+            place, current = held
+            returned = lifecycle.give_back(current, now=now)
+            with Plan(self._engine) as plan:
+                _write(plan, returned, place)
+            return returned
+
+    def current(self, job: Job) -> Job | None:
+        """Return *job* as it now stands, or None if its claim no longer holds."""
+        with self._locked() as index:
+            held = self._held(index, job)
+            return held[1] if held is not None else None
+
+    def claimed(self) -> list[Job]:
+        """Return all jobs that are in progress."""
+        with self._locked() as index:
+            return [self._job_at(seq, place) for seq, (place, _) in index.running.items()]
+
+    def rescue(self, tokens: Collection[str], *, is_crash: bool, now: datetime) -> list[Job]:
+        """Take back the jobs whose claims are among *tokens*, in one transaction."""
+        with self._locked() as index:
+            held = [
+                (place, self._job_at(seq, place)) for seq, (place, token) in index.running.items() if token in tokens
+            ]
+            rescued = [lifecycle.rescue(job, is_crash=is_crash, now=now) for _, job in held]
+            with Plan(self._engine) as plan:
+                for (place, _), job in zip(held, rescued, strict=True):
+                    _write(plan, job, place)
+            return rescued
+
+    def next_due(self) -> datetime | None:
+        """Return when the first job that waits for its time becomes ready, as far as the index knows."""
+        follower = self._engine.picture.follower
+        due = follower.ready.next_due() if isinstance(follower, _Index) else None
+        return None if due is None else times.from_text(due)
+
+
+def _write(plan: Plan, job: Job, place: Place) -> None:
+    """Write *job* where it now belongs: dead jobs move to the DLQ."""
+    if job.state is State.DEAD:
+        plan.move(job, File.JOBS, job.seq, place.offset, place.width)
+    else:
+        plan.change(job, place.offset, place.width)
