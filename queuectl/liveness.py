@@ -1,0 +1,301 @@
+"""Who is alive: every worker holds the lock of a file of its own for as long as it lives.
+
+The kernel frees the lock however the worker dies, so "is it alive?" is "can its lock be taken?". Only who holds
+a file's lock unlinks it. Nothing here knows jobs or ends processes.
+"""
+
+import json
+import os
+import re
+import secrets
+import stat
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from filelock import lock_descriptor
+
+from queuectl import processes, times
+from queuectl.errors import QueueCtlError, StoreUnavailable
+from queuectl.stores.local import bells
+from queuectl.stores.local.lock import is_held
+
+RECORD_SIZE = 1024  #: bytes of a worker's file, always; what is written at once is never seen in parts for long
+
+_FOLDER = "workers"
+_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_LOCK_TRIES = 50  #: a millisecond apart: somebody who probes holds the lock for microseconds
+_READ_TRIES = 5  #: a reader may meet a record that is just being written
+
+
+class WorkerDisowned(QueueCtlError):
+    """Raised when a worker's file is no longer its own: others take it for dead, and it has to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """What a worker's file says; all but the id may be missing, as a machine that goes down leaves anything behind.
+
+    A worker that was killed just after a claim has not noted that attempt yet: *session* belongs to *token* only.
+    """
+
+    worker_id: str
+    is_alive: bool
+    pid: int | None = None
+    pool_pid: int | None = None
+    started_at: datetime | None = None
+    start_ticks: int | None = None
+    boot_id: str | None = None
+    namespace: str = ""
+    job_id: str | None = None
+    token: str | None = None
+    session: int | None = None
+    session_start: int | None = None
+
+
+class WorkerFile:
+    """A worker's own file, locked from ``create`` to ``close_and_remove`` or the worker's death.
+
+    A process that the worker starts keeps the lock until it has become another program. So the worker must never
+    fork a process that stays as it is.
+    """
+
+    def __init__(self, path: Path, fd: int, about: bytes) -> None:
+        self.worker_id = path.stem
+        self._path = path
+        self._fd = fd
+        self._about = about
+        self._inode = _inode(os.fstat(fd))
+        self.note_idle()
+
+    @classmethod
+    def create(cls, folder: Path, *, pid: int, pool_pid: int) -> Self:
+        """Make and lock the file of the calling process, a worker of the queue in *folder*.
+
+        A worker process calls it itself, after it was forked: a descriptor from before would be its pool's too.
+        """
+        workers = workers_folder(folder)
+        workers.mkdir(mode=0o700, parents=True, exist_ok=True)
+        about = {
+            "pid": pid,
+            "pool": pool_pid,
+            "started_at": times.to_text(datetime.now(UTC)),
+            "start_ticks": processes.start_ticks(pid),
+            "boot": processes.boot_id(),
+            "namespace": processes.pid_namespace(),
+        }
+        while True:
+            path = workers / f"{secrets.token_hex(8)}.lock"
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
+            # Between the two, a rescuer may have taken the file for a dead worker's, and removed it.
+            if _lock(fd) and _names(path, fd):
+                return cls(path, fd, json.dumps(about).encode()[:-1])
+            os.close(fd)
+
+    def note_attempt(self, job_id: str, token: str, session: int | None, session_start: int | None) -> None:
+        """Write down what the worker runs; one write in place, for the hot path."""
+        self._write(
+            b'%b, "job": %b, "token": %b, "session": %b, "session_start": %b}'
+            % (
+                self._about,
+                encode_basestring_ascii(job_id).encode(),
+                encode_basestring_ascii(token).encode(),
+                b"null" if session is None else b"%d" % session,
+                b"null" if session_start is None else b"%d" % session_start,
+            )
+        )
+
+    def note_idle(self) -> None:
+        """Write down that the worker runs nothing."""
+        self._write(b"%b}" % self._about)
+
+    def check(self) -> None:
+        """Raise ``WorkerDisowned`` if the file has been removed or replaced; to be called at every claim."""
+        try:
+            is_own = _inode(os.lstat(self._path)) == self._inode
+        except FileNotFoundError:
+            is_own = False
+        if not is_own:
+            msg = f'The file of this worker, "{self._path}", was removed: the worker counts as dead, and stops.'
+            raise WorkerDisowned(msg, worker_id=self.worker_id)
+
+    def close_and_remove(self) -> None:
+        """Remove the file and its doorbell, then let go of the lock; what is no longer its own stays."""
+        if _names(self._path, self._fd):
+            _remove(self._path)
+        os.close(self._fd)
+
+    def _write(self, record: bytes) -> None:
+        if len(record) >= RECORD_SIZE:
+            msg = f"a worker's record of {len(record)} bytes: {record!r}"
+            raise ValueError(msg)
+        os.pwrite(self._fd, record.ljust(RECORD_SIZE - 1) + b"\n", 0)
+
+
+class Rescue:
+    """The lock of a dead worker's file: its holder is the only one who ends its command and takes back its job."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self._path = path
+        self._fd = fd
+        self.info = _info(path.stem, fd, is_alive=False)
+
+    def remove(self) -> None:
+        """Remove the file and its doorbell, once there is nothing left to rescue."""
+        _remove(self._path)
+
+    def close(self) -> None:
+        """Let go of the lock; a file that was not removed is there for the next rescuer."""
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def hold_dead(folder: Path, worker_id: str) -> Rescue | None:
+    """Take the lock of a worker that has died; None if it lives, or somebody else is rescuing it.
+
+    The file is made anew if it is missing, so that there is one rescuer at a time in any case. Another may have
+    been before: whoever gets the lock looks again at what there is to rescue.
+    """
+    if not _ID.fullmatch(worker_id):
+        msg = f"not the id of a worker: {worker_id!r}"
+        raise ValueError(msg)
+    workers = workers_folder(folder)
+    workers.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = workers / f"{worker_id}.lock"
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | _OPEN, 0o600)
+        try:
+            if not _lock(fd, tries=5):
+                break
+            if _names(path, fd):
+                rescue = Rescue(path, fd)
+                fd = -1
+                return rescue
+        finally:
+            if fd >= 0:
+                os.close(fd)
+    return None
+
+
+def read_workers(folder: Path) -> list[WorkerInfo]:
+    """Return what the files of all workers say, in the order of their start; of living ones and dead ones.
+
+    Disturbs nobody. A worker that is just being rescued counts as alive, and so does one whose file cannot be read.
+    """
+    infos = []
+    with suppress(FileNotFoundError):
+        for path in workers_folder(folder).iterdir():
+            if path.suffix == ".lock" and _ID.fullmatch(path.stem) and (info := _probe(path)):
+                infos.append(info)
+    never = datetime.max.replace(tzinfo=UTC)
+    return sorted(infos, key=lambda info: (info.started_at or never, info.worker_id))
+
+
+def is_alive(folder: Path, worker_id: str) -> bool:
+    """Whether the worker *worker_id* lives; false for one that has never been."""
+    info = _probe(workers_folder(folder) / f"{worker_id}.lock")
+    return info is not None and info.is_alive
+
+
+def is_worker_id(text: str) -> bool:
+    """Whether *text* has the form of a worker's id."""
+    return _ID.fullmatch(text) is not None
+
+
+def workers_folder(folder: Path) -> Path:
+    """Return where the files of the workers of the queue in *folder* are."""
+    return folder / _FOLDER
+
+
+def _probe(path: Path) -> WorkerInfo | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | _OPEN)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return WorkerInfo(worker_id=path.stem, is_alive=True)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        return _info(path.stem, fd, is_alive=is_held(fd))
+    finally:
+        os.close(fd)
+
+
+def _info(worker_id: str, fd: int, *, is_alive: bool) -> WorkerInfo:
+    for _ in range(_READ_TRIES):
+        with suppress(ValueError):
+            record = json.loads(os.pread(fd, RECORD_SIZE, 0))
+            if isinstance(record, dict):
+                return _info_of(worker_id, record, is_alive=is_alive)
+    return WorkerInfo(worker_id=worker_id, is_alive=is_alive)
+
+
+def _info_of(worker_id: str, record: dict[str, Any], *, is_alive: bool) -> WorkerInfo:
+    def number(key: str) -> int | None:
+        value = record.get(key)
+        return value if isinstance(value, int) else None
+
+    def text(key: str) -> str | None:
+        value = record.get(key)
+        return value if isinstance(value, str) else None
+
+    started_at = None
+    with suppress(ValueError):
+        started_at = times.from_text(text("started_at") or "")
+    return WorkerInfo(
+        worker_id=worker_id,
+        is_alive=is_alive,
+        pid=number("pid"),
+        pool_pid=number("pool"),
+        started_at=started_at,
+        start_ticks=number("start_ticks"),
+        boot_id=text("boot"),
+        namespace=text("namespace") or "",
+        job_id=text("job"),
+        token=text("token"),
+        session=number("session"),
+        session_start=number("session_start"),
+    )
+
+
+def _lock(fd: int, tries: int = _LOCK_TRIES) -> bool:
+    """Take the lock of *fd*; return whether that worked within a few milliseconds."""
+    for _ in range(tries):
+        try:
+            if lock_descriptor(fd, blocking=False):
+                return True
+        except OSError as error:
+            msg = f"The data folder cannot hold locks ({error.strerror}): use one on a local file system."
+            raise StoreUnavailable(msg) from error
+        time.sleep(0.001)
+    return False
+
+
+def _names(path: Path, fd: int) -> bool:
+    """Tell whether *path* is the file that *fd* is."""
+    try:
+        return _inode(os.lstat(path)) == _inode(os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _remove(path: Path) -> None:
+    """Unlink a worker's doorbell and file; the lock, which the caller holds, goes last."""
+    for each in (*(path.with_suffix(suffix) for suffix in bells.SUFFIXES), path):
+        each.unlink(missing_ok=True)

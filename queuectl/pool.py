@@ -1,0 +1,117 @@
+"""Starting and stopping workers from outside.
+
+One ``worker start`` makes a pool: a detached process (``supervisor``) with its
+workers. Stopping asks each worker by a signal, and waits.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import queuectl
+from queuectl import liveness
+from queuectl.errors import ExitCode, QueueCtlError, StoreError, WorkerNotFound
+
+if TYPE_CHECKING:
+    import psutil  # costs 30 ms, and only who stops workers needs it
+
+_POOL_COMMAND = "_pool"  # makes ``__main__`` a pool; not for people
+STOP_MARGIN_S = 15.0  #: how much longer than grace and kill-after a worker may take to stop
+
+
+def start(folder: Path, count: int) -> list[int]:
+    """Start a pool of *count* workers on the queue in *folder*; return their PIDs once all have reported in.
+
+    Raises ``QueueCtlError`` with the pool's own reason if it could not start.
+    """
+    program = Path(queuectl.__file__).with_name("__main__.py")
+    log_path = folder / "logs" / "workers.log"
+    log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb") as report:
+        log_fd = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            pool = subprocess.Popen(
+                [sys.executable, str(program), _POOL_COMMAND, str(folder.absolute()), str(count), str(write_end)],
+                stdin=subprocess.DEVNULL,
+                stdout=log_fd,
+                stderr=log_fd,
+                start_new_session=True,
+                pass_fds=[write_end],
+            )
+        finally:
+            os.close(write_end)  # so that the report ends with the pool
+            os.close(log_fd)
+        text = report.readline()
+    if not text:
+        pool.wait()
+        msg = f"The workers did not start: {log_path} says why."
+        raise QueueCtlError(msg)
+    pool.returncode = 0  # it lives on, and is not waited for
+    answer = json.loads(text)
+    if "error" in answer:
+        kind = StoreError if answer["exit_code"] == ExitCode.STORE else QueueCtlError
+        raise kind(answer["error"])
+    pids: list[int] = answer["pids"]
+    return pids
+
+
+def stop(folder: Path, pids: Collection[int] | None, *, now: bool, limit_s: float) -> Iterator[int]:
+    """Stop the workers with *pids* (None: all), yielding each PID when its worker has ended.
+
+    *limit_s* is how long a worker may take by its settings. With the last
+    worker of a pool the pool has ended too, and the data are at rest. Raises
+    ``WorkerNotFound``, before anything is stopped, for a PID that is no
+    worker's; ``QueueCtlError`` at the end for those that have not stopped.
+    """
+    import psutil
+
+    live = {info.pid: info for info in liveness.read_workers(folder) if info.is_alive and info.pid is not None}
+    for pid in pids or ():
+        if pid not in live:
+            msg = f'No worker has PID {pid}: "worker list" shows those that run.'
+            raise WorkerNotFound(msg, pid=pid)
+    chosen = {pid: info for pid, info in live.items() if pids is None or pid in pids}
+    staying = {info.pool_pid for pid, info in live.items() if pid not in chosen}
+    pools = {info.pool_pid for info in chosen.values() if info.pool_pid} - staying
+    processes = {}
+    for pid in (*chosen, *pools):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            processes[pid] = psutil.Process(pid)
+    for pid, info in chosen.items():
+        # As long as its lock is held, its PID is nobody else's.
+        if pid in processes and liveness.is_alive(folder, info.worker_id):
+            processes[pid].send_signal(signal.SIGQUIT if now else signal.SIGTERM)
+            processes[pid].send_signal(signal.SIGCONT)
+    deadline = time.monotonic() + limit_s + STOP_MARGIN_S
+    stubborn = []
+    for pid in chosen:
+        if _has_ended(processes.get(pid), deadline):
+            yield pid
+        else:
+            stubborn.append(pid)
+    if stubborn:
+        pids_text = ", ".join(map(str, stubborn))
+        msg = f'Not stopped in time: {pids_text}. "worker stop --now" does not wait for commands.'
+        raise QueueCtlError(msg, pids=stubborn)
+    for pid in pools:
+        _has_ended(processes.get(pid), deadline)
+
+
+def _has_ended(process: "psutil.Process | None", deadline: float) -> bool:
+    import psutil
+
+    if process is None:
+        return True
+    try:
+        process.wait(timeout=max(deadline - time.monotonic(), 0.1))
+    except psutil.TimeoutExpired:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""Take back the jobs of workers that have died, once nothing of their commands runs any more."""
+
+import logging
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from queuectl import liveness, processes
+from queuectl.job import Job
+from queuectl.stores.base import Store
+
+log = logging.getLogger("queuectl")
+
+
+def rescue_dead(store: Store, folder: Path) -> list[Job]:
+    """Take back the jobs of all workers whose files are left without an owner; return them as they now stand.
+
+    Costs a look into a small folder when nothing is dead. One that is being
+    rescued by another process is left to that.
+    """
+    dead = [info.worker_id for info in liveness.read_workers(folder) if not info.is_alive]
+    if not dead:
+        return []
+    claims = _claims(store)
+    return [job for worker_id in dead for job in _rescue(store, folder, worker_id, claims[worker_id])]
+
+
+def rescue_orphans(store: Store, folder: Path) -> list[Job]:
+    """As ``rescue_dead``, and the jobs of workers that have left nothing at all, as after a copy of the folder."""
+    rescued = rescue_dead(store, folder)
+    known = {info.worker_id for info in liveness.read_workers(folder)}
+    for worker_id, jobs in _claims(store).items():
+        if worker_id in known:
+            continue
+        if liveness.is_worker_id(worker_id):
+            rescued += _rescue(store, folder, worker_id, jobs)
+        else:  # no worker of ours has ever made such a claim
+            rescued += store.rescue(_tokens(jobs), is_crash=False, now=datetime.now(UTC))
+    return rescued
+
+
+def _claims(store: Store) -> defaultdict[str, list[Job]]:
+    """Return the jobs in progress by the worker that claimed them."""
+    claims = defaultdict(list)
+    for job in store.claimed():
+        claims[(job.claim or "").partition(".")[0]].append(job)
+    return claims
+
+
+def _tokens(jobs: list[Job]) -> list[str]:
+    return [job.claim for job in jobs if job.claim is not None]
+
+
+def _rescue(store: Store, folder: Path, worker_id: str, jobs: list[Job]) -> list[Job]:
+    held = liveness.hold_dead(folder, worker_id)
+    if held is None:
+        return []
+    with held:
+        info = held.info
+        # After a reboot nothing of the command is left, and the job is not to blame.
+        is_crash = info.boot_id is None or info.boot_id == processes.boot_id()
+        ended = [job for job in jobs if not is_crash or _end(job, info)]
+        rescued = store.rescue(_tokens(ended), is_crash=is_crash, now=datetime.now(UTC))
+        if len(ended) == len(jobs):
+            held.remove()
+    for job in rescued:
+        log.warning("worker %s died: job %s is %s", info.pid or worker_id, job.id, job.state)
+    return rescued
+
+
+def _end(job: Job, info: liveness.WorkerInfo) -> bool:
+    """End what is left of the command of *job*; say whether nothing is."""
+    token = job.claim or ""
+    is_noted = info.token == token  # a worker that was killed right after the claim had not noted it yet
+    problems = processes.end_all(token, info.session if is_noted else None, info.session_start if is_noted else None)
+    if (unseen := processes.why_unseen(info.namespace)) is not None:
+        problems.append(unseen)
+    if problems:
+        log.error("job %s cannot be taken back: %s", job.id, "; ".join(problems))
+    return not problems

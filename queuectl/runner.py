@@ -1,0 +1,344 @@
+"""Run one shell command: start it, learn of its end, end it. What that means for a job is decided elsewhere.
+
+Commands are started by ``posix_spawn``. The child closes nothing before it has become the command, so it keeps the
+worker's liveness lock until its environment bears the claim.
+"""
+
+import errno
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from queuectl import processes, times
+
+MAX_ERROR = 500  #: characters of an error that is shown
+
+_SHELL = b"/bin/sh"
+_NOT_FOUND = 127  #: a shell's exit code for a command that it has not found
+#: Appending, so that what opens /dev/stdout anew does not overwrite what is there; never through a link.
+_OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_TAIL = 4096  #: bytes at the end of stderr that are searched for the error
+_COLOURS = re.compile(r"\x1b\[[0-9;:]*[mK]")
+#: What the worker, or whoever started it, may have ignored. Commands start with none of it.
+_DEFAULT_SIGNALS = (
+    *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1),
+    *(signal.SIGUSR2, signal.SIGCHLD, signal.SIGCONT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGXFSZ),
+)
+_FOLDER_PROBLEMS = {
+    errno.ENOENT: "does not exist",
+    errno.ENOTDIR: "is not a directory",
+    errno.EACCES: "may not be entered",
+    errno.ELOOP: "is a link to itself",
+    errno.ENAMETOOLONG: "has too long a name",
+}  #: what a job can be blamed for; other errors are the machine's
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailure:
+    """Why a command could not be started, by the fault of its job."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended: *exit_code* or *signal*. *error* is what its stderr says of a failure, if anything."""
+
+    exit_code: int | None
+    signal: int | None
+    duration_s: float
+    error: str | None
+
+
+class _Unstartable(Exception):
+    """Raised when it is the job's fault that its command cannot be started."""
+
+
+class Attempt:
+    """A command that runs; the leader of a session of its own, whose number is *pid*."""
+
+    def __init__(self, pid: int, *, begun: float, session_start: int | None, token: str, out: str, err: str) -> None:
+        self.pid = pid
+        self.token = token
+        self.session_start = session_start
+        self._begun = begun
+        self._out = out
+        self._err = err
+        self._family: processes.Family | None = None
+        self._ended: Ended | None = None
+        self._notice = _notice_of_end(pid)
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable once the command has ended; -1 when ``poll`` has said so."""
+        return self._notice
+
+    def poll(self) -> Ended | None:
+        """Return how the command ended, None while it runs; empty outputs have been removed then.
+
+        What the command leaves running in the background is left alone.
+        """
+        if self._ended is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                pid, status = self.pid, None
+            if pid:
+                self._ended = self._facts(status)
+                os.close(self._notice)
+                self._notice = -1
+        return self._ended
+
+    def terminate(self) -> None:
+        """Ask all processes of the attempt to end; those that have left its session, too."""
+        self._processes().signal(signal.SIGTERM)
+
+    def remains(self) -> bool:
+        """Tell whether any process of the attempt still runs, be it the command or one in the background."""
+        return bool(self._processes().look())
+
+    def kill(self) -> list[str]:
+        """End all processes of the attempt; return descriptions of those that cannot be ended."""
+        return self._processes().end()
+
+    def _processes(self) -> processes.Family:
+        if self._family is None:
+            self._family = processes.Family(self.token, self.pid, self.session_start)
+        return self._family
+
+    def _facts(self, status: int | None) -> Ended:
+        duration_s = time.monotonic() - self._begun
+        _remove_if_empty(self._out)
+        has_errors = not _remove_if_empty(self._err)
+        if status is None:
+            return Ended(None, None, duration_s, "its exit code was lost: another part of this process took it")
+        code = os.waitstatus_to_exitcode(status)
+        error = _last_line(self._err) if code and has_errors else None
+        return Ended(code if code >= 0 else None, -code if code < 0 else None, duration_s, error)
+
+
+class Runner:
+    """Starts commands, each in the environment *base* and what its job adds to it. For one thread.
+
+    While a command is being started, the working directory of this process is the command's.
+    """
+
+    def __init__(self, base: Mapping[bytes, bytes] | None = None) -> None:
+        self._base = dict(os.environb if base is None else base)
+        # The descriptors 0 to 2 of the command replace those of this process: nothing else may be there.
+        while (null := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
+            pass
+        self._null = null
+        self._home = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Let go of what is kept open between commands."""
+        os.close(self._null)
+        os.close(self._home)
+
+    def start(
+        self,
+        command: str,
+        *,
+        cwd: str | None,
+        env: Mapping[str, str],
+        token: str,
+        job_id: str,
+        attempt_number: int,
+        out_path: Path,
+        err_path: Path,
+    ) -> Attempt | StartFailure:
+        """Start *command* by ``/bin/sh -c``; its output goes to the two files, which are made anew.
+
+        Raises ``OSError`` if the machine cannot do it now (processes, memory, descriptors, disk): the job is not to
+        blame, and nothing has run. The paths must be absolute.
+        """
+        out, err = str(out_path), str(err_path)
+        try:
+            text = command.encode("utf-8", "surrogateescape")
+            environment = self._environment(env, cwd, token, job_id, attempt_number)
+            descriptors = _open_outputs(out, err)
+            try:
+                begun, before = time.monotonic(), processes.clock_ticks()
+                pid = self._spawn(text, cwd, environment, *descriptors)
+            except BaseException:
+                _remove_if_empty(out)
+                _remove_if_empty(err)
+                raise
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+        except UnicodeEncodeError as error:
+            return StartFailure(f"not a text: {error}")
+        except _Unstartable as error:
+            return StartFailure(_visible(str(error)))
+        session_start = processes.start_of(pid, before)
+        return Attempt(pid, begun=begun, session_start=session_start, token=token, out=out, err=err)
+
+    def _environment(
+        self, env: Mapping[str, str], cwd: str | None, token: str, job_id: str, attempt_number: int
+    ) -> dict[bytes, bytes]:
+        environment = self._base.copy()
+        if cwd is not None:
+            environment[b"PWD"] = os.fsencode(cwd)
+        for name, value in env.items():
+            environment[name.encode("utf-8", "surrogateescape")] = value.encode("utf-8", "surrogateescape")
+        environment[b"QUEUECTL_JOB_ID"] = job_id.encode()
+        environment[b"QUEUECTL_ATTEMPT"] = b"%d" % attempt_number
+        environment[processes.CLAIM_VARIABLE.encode()] = token.encode()
+        return environment
+
+    def _spawn(self, text: bytes, cwd: str | None, environment: dict[bytes, bytes], out: int, err: int) -> int:
+        # sh would take such a text for options.
+        argv = (_SHELL, b"-c", b"--", text) if text.startswith((b"-", b"+")) else (_SHELL, b"-c", text)
+        if cwd is not None:
+            try:
+                os.chdir(cwd)
+            except (OSError, ValueError) as error:
+                problem = _FOLDER_PROBLEMS.get(error.errno or 0) if isinstance(error, OSError) else "has no valid name"
+                if problem is None:
+                    raise
+                msg = f"working directory {problem}: {cwd}"
+                raise _Unstartable(msg) from error
+        try:
+            return os.posix_spawn(
+                _SHELL,
+                argv,
+                environment,
+                file_actions=(
+                    (os.POSIX_SPAWN_DUP2, self._null, 0),
+                    (os.POSIX_SPAWN_DUP2, out, 1),
+                    (os.POSIX_SPAWN_DUP2, err, 2),
+                ),
+                setsid=True,
+                setsigmask=(),
+                setsigdef=_DEFAULT_SIGNALS,
+            )
+        except ValueError as error:  # a NUL byte, or a "=" in the name of a variable
+            raise _Unstartable(str(error)) from error
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise
+            msg = "the command and its environment are longer than the system allows"
+            raise _Unstartable(msg) from error
+        finally:
+            if cwd is not None:
+                os.fchdir(self._home)
+
+
+def failure_text(ended: Ended, *, timed_out_after_s: float | None = None) -> str | None:
+    """Return what to show of a failed attempt, None if it did not fail.
+
+    A timeout is named before all that stderr may say, and so is a command that sh did not find: its own words for
+    that differ from system to system.
+    """
+    if timed_out_after_s is not None:
+        return f"timed out after {times.format_number(timed_out_after_s)}s"
+    if ended.exit_code == 0:
+        return None
+    is_from_sh = ended.error is None or (ended.error.startswith("/bin/sh:") and "not found" in ended.error)
+    if ended.exit_code == _NOT_FOUND and is_from_sh:
+        return "command not found"
+    if ended.error is not None:
+        return ended.error
+    if ended.signal is None:
+        return f"exit code {ended.exit_code}"
+    try:
+        return f"killed by {signal.Signals(ended.signal).name}"
+    except ValueError:
+        return f"killed by signal {ended.signal}"
+
+
+def _notice_of_end(pid: int) -> int:
+    """Return a descriptor that becomes readable when the child *pid* has ended."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # an old kernel, or a sandbox that forbids it
+            return os.pidfd_open(pid)
+    try:
+        read_end, write_end = os.pipe()
+        threading.Thread(target=_close_at_end, args=(pid, write_end), daemon=True).start()
+    except BaseException:
+        # Nobody would ever learn of its end.
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    return read_end
+
+
+def _close_at_end(pid: int, write_end: int) -> None:
+    """Wait for the end of the child *pid*, without reaping it."""
+    with suppress(OSError):
+        if sys.platform == "linux":
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        else:
+            import select
+
+            ending = select.kevent(
+                pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD | select.KQ_EV_ONESHOT, select.KQ_NOTE_EXIT
+            )
+            with closing(select.kqueue()) as queue:
+                queue.control([ending], 1)
+    os.close(write_end)
+
+
+def _open_outputs(out: str, err: str) -> tuple[int, int]:
+    descriptor = _open_output(out)
+    try:
+        return descriptor, _open_output(err)
+    except BaseException:
+        os.close(descriptor)
+        _remove_if_empty(out)
+        raise
+
+
+def _open_output(path: str) -> int:
+    """Make the file *path* and, if need be, its folder. One that is there is of an earlier attempt, and goes."""
+    for _ in range(3):
+        try:
+            return os.open(path, _OUTPUT, 0o600)
+        except FileExistsError:
+            Path(path).unlink(missing_ok=True)
+        except FileNotFoundError:
+            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.open(path, _OUTPUT, 0o600)
+
+
+def _remove_if_empty(path: str) -> bool:
+    """Remove the file *path* if there is nothing in it; return whether it is not there."""
+    try:
+        if os.lstat(path).st_size:
+            return False
+        os.unlink(path)  # noqa: PTH108 - twice a job: no object just for the name
+    except FileNotFoundError:
+        pass
+    return True
+
+
+def _last_line(path: str) -> str | None:
+    """Return the last line in the file *path* that is not blank, fit to be shown."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        tail = os.pread(descriptor, _TAIL, max(os.fstat(descriptor).st_size - _TAIL, 0))
+    finally:
+        os.close(descriptor)
+    text = _COLOURS.sub("", tail.decode("utf-8", "replace"))
+    return next((_visible(line.strip()) for line in reversed(re.split(r"[\r\n]", text)) if line.strip()), None)
+
+
+def _visible(text: str) -> str:
+    """Return *text* with control characters written out, and at most ``MAX_ERROR`` characters of it."""
+    if not text.isprintable():
+        text = "".join(
+            one if one.isprintable() else " " if one.isspace() else one.encode("unicode_escape").decode()
+            for one in text
+        )
+    return text if len(text) <= MAX_ERROR else text[: MAX_ERROR - 1] + "…"

@@ -1,0 +1,249 @@
+"""The pool process: keeps its workers running, takes back the jobs of those that die, does no job itself.
+
+It ends with its last worker. Single-threaded, because it forks.
+"""
+
+import contextlib
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from queuectl import liveness
+from queuectl.errors import QueueCtlError, StoreError
+from queuectl.rescue import rescue_dead, rescue_orphans
+from queuectl.stores import open_store
+from queuectl.stores.base import Store
+from queuectl.waiter import POLL_S, StopSignals
+from queuectl.worker import Worker
+
+SETTLED_IN_S = 5.0  #: a worker that dies sooner makes the pause before its successor longer
+PAUSES_S = (0.05, 1.0)  #: the shortest and the longest of these pauses
+MAX_FALSE_STARTS = 10  #: so many workers in a row that did not even report in: their place stays empty
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+log = logging.getLogger("queuectl")
+
+
+def main(folder: Path, count: int, report_fd: int) -> int:
+    """Be the pool of *count* workers; tell *report_fd* in JSON which workers run, or why none does."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
+    os.set_inheritable(report_fd, False)
+    try:
+        store = open_store(folder)
+        store.prepare_for_work()
+        rescue_orphans(store, folder)
+    except (QueueCtlError, OSError) as error:
+        log.error("the pool did not start: %s", error)
+        _report(report_fd, {"error": str(error), "exit_code": getattr(error, "exit_code", 1)})
+        return 1
+    pool = Pool(store, folder, count, report_fd)
+    pool.run()
+    return 0
+
+
+def _report(fd: int, answer: dict[str, object]) -> None:
+    # Whoever started the pool may have gone: it works all the same.
+    with contextlib.suppress(BrokenPipeError), open(fd, "wb") as pipe:
+        pipe.write(json.dumps(answer).encode() + b"\n")
+
+
+class _Slot:
+    """The place of one worker in its pool, through the lives of all who fill it."""
+
+    def __init__(self) -> None:
+        self.process: BaseProcess | None = None
+        self.report: Connection | None = None
+        self.began_at = 0.0
+        self.start_at = 0.0
+        self.early_deaths = 0
+        self.false_starts = 0
+        self.is_done = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its worker has reported in."""
+        return self.process is not None and self.report is None
+
+
+class Pool:
+    """A set of workers under one supervisor."""
+
+    def __init__(self, store: Store, folder: Path, count: int, report_fd: int) -> None:
+        """Supervise *count* workers, none of which is started yet; say to *report_fd* when they run."""
+        self._store = store
+        self._folder = folder
+        self._slots = [_Slot() for _ in range(count)]
+        self._signals = StopSignals()
+        self._forwarded = False
+        self._report_fd: int | None = report_fd
+        self._look_at = 0.0
+        # Forked workers share the index that was loaded once; elsewhere forking is not safe.
+        self._can_fork = sys.platform == "linux"
+        self._processes = (
+            multiprocessing.get_context("fork") if self._can_fork else multiprocessing.get_context("spawn")
+        )
+
+    def run(self) -> None:
+        """Keep the workers running until the last has been told to stop and has ended."""
+        while active := [slot for slot in self._slots if not slot.is_done]:
+            self._start_due()
+            if self._report_fd is not None and all(slot.is_ready for slot in active):
+                self._publish()
+                self._report({"pids": [slot.process.pid for slot in active if slot.process]})
+            self._sleep(active)
+            if self._signals.is_stopping:
+                self._pass_on_stop()
+            if self._collect():
+                self._publish()
+            self._look_for_dead()
+        self._report({"error": "No worker could be started: logs/workers.log says why.", "exit_code": 1})
+        self._publish()
+        self._store.close()
+
+    def _report(self, answer: dict[str, object]) -> None:
+        """Answer whoever started the pool, once."""
+        fd, self._report_fd = self._report_fd, None
+        if fd is not None:
+            _report(fd, answer)
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for slot in self._slots:
+            if slot.process is None and not slot.is_done and now >= slot.start_at:
+                self._start(slot)
+
+    def _start(self, slot: _Slot) -> None:
+        receiver, sender = self._processes.Pipe(duplex=False)
+        inherited = (self._store, self._report_fd) if self._can_fork else None
+        process = self._processes.Process(target=work, args=(inherited, self._folder, os.getpid(), sender))
+        # A signal that came before the worker listens would be lost in it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            sender.close()
+        slot.process, slot.report, slot.began_at = process, receiver, time.monotonic()
+
+    def _sleep(self, active: list[_Slot]) -> None:
+        """Wait for a signal, a report or the end of a worker, or until something is due."""
+        objects: list[Connection | int] = [self._signals.fileno()]
+        due_at = self._look_at
+        for slot in active:
+            if slot.process is None:
+                due_at = min(due_at, slot.start_at)
+            else:
+                objects.append(slot.process.sentinel)
+                if slot.report is not None:
+                    objects.append(slot.report)
+        wait(objects, timeout=max(due_at - time.monotonic(), 0.0))
+        self._signals.clear()
+
+    def _collect(self) -> bool:
+        """Take note of workers that have reported in or ended; return whether one has ended."""
+        has_ended = False
+        for slot in self._slots:
+            if slot.report is not None and slot.report.poll():
+                with contextlib.suppress(EOFError):  # it died before it could say anything
+                    slot.report.recv()
+                    slot.false_starts = 0
+                    slot.report.close()
+                    slot.report = None
+            if slot.process is not None and slot.process.exitcode is not None:
+                has_ended = True
+                self._note_end(slot, slot.process)
+        return has_ended
+
+    def _note_end(self, slot: _Slot, process: BaseProcess) -> None:
+        code = process.exitcode
+        if slot.report is not None:
+            slot.false_starts += 1
+            slot.report.close()
+        process.join()
+        process.close()
+        slot.process = slot.report = None
+        if code == 0 or self._signals.is_stopping:
+            slot.is_done = True
+            return
+        is_early = time.monotonic() - slot.began_at < SETTLED_IN_S
+        slot.early_deaths = slot.early_deaths + 1 if is_early else 0
+        shortest, longest = PAUSES_S
+        slot.start_at = time.monotonic() + min(shortest * 1.5**slot.early_deaths, longest)
+        log.warning("a worker ended with %s; another takes its place", code)
+        if slot.false_starts >= MAX_FALSE_STARTS:
+            log.error("%d workers in a row did not start: their place stays empty", slot.false_starts)
+            slot.is_done = True
+        self._look_at = 0.0
+
+    def _look_for_dead(self) -> None:
+        """Take back the jobs of dead workers: at once after one of this pool died, and now and then for all others."""
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + POLL_S
+        try:
+            rescue_dead(self._store, self._folder)
+        except (StoreError, OSError) as error:
+            log.error("cannot take back jobs, trying again: %s", error)
+
+    def _pass_on_stop(self) -> None:
+        if self._forwarded and not self._signals.is_hurried:
+            return
+        self._forwarded = True
+        for slot in self._slots:
+            if slot.process is None:
+                slot.is_done = True
+            elif slot.process.pid is not None and slot.process.is_alive():
+                os.kill(slot.process.pid, signal.SIGQUIT if self._signals.is_hurried else signal.SIGTERM)
+
+    def _publish(self) -> None:
+        publish(self._store, self._folder)
+
+
+def publish(store: Store, folder: Path) -> None:
+    """Say in the store which workers of the queue are running now."""
+    pids = [info.pid for info in liveness.read_workers(folder) if info.is_alive and info.pid is not None]
+    try:
+        store.publish_workers(pids)
+    except (StoreError, OSError) as error:
+        log.error("cannot say which workers run: %s", error)
+
+
+@contextlib.contextmanager
+def _own_file(folder: Path, pool_pid: int) -> Iterator[liveness.WorkerFile]:
+    file = liveness.WorkerFile.create(folder, pid=os.getpid(), pool_pid=pool_pid)
+    try:
+        yield file
+    finally:
+        file.close_and_remove()
+
+
+def work(inherited: tuple[Store, int | None] | None, folder: Path, pool_pid: int, report: Connection) -> None:
+    """Be a worker of the pool *pool_pid*.
+
+    *inherited* are the pool's store and its open report, None where processes cannot be forked.
+    """
+    if inherited is None:
+        store = open_store(folder)
+        store.prepare_for_work()
+    else:
+        store, report_fd = inherited
+        store.after_fork()
+        if report_fd is not None:
+            os.close(report_fd)  # or the report would end only with the last worker
+    with _own_file(folder, pool_pid) as file:
+        worker = Worker(store, folder, file)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        report.send(file.worker_id)
+        report.close()
+        worker.run()
+    if os.getppid() != pool_pid:
+        publish(store, folder)  # nobody is left to do it
+    store.close()
