@@ -47,6 +47,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
 
     Times are texts as ``times.to_text`` makes them, durations seconds.
     *seq* is its place in the order of enqueueing, and no two jobs share one.
+    A revived job has a new one; *first_seq* (if not 0) is the one that it had
+    at first, and *earlier_attempts* are those before it was revived.
     """
 
     id: str
@@ -68,6 +70,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     cancel_requested: bool = False
     worker: int | None = None
     claim: str | None = None
+    first_seq: int = 0
+    earlier_attempts: int = 0
     seq: int = 0
 
     @property

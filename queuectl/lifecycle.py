@@ -94,8 +94,8 @@ def settle(job: Job, outcome: Outcome, *, policy: RetryPolicy, now: datetime, sa
 
 def give_back(job: Job, *, now: datetime) -> Job:
     """Return *job* as its worker stops before the command has ended: the attempt is not counted."""
-    state = State.CANCELLED if job.cancel_requested else State.PENDING
-    return _released(job, now, state=state, attempts=job.attempts - 1, started_at=None)
+    freed = _released(job, now, attempts=job.attempts - 1, started_at=None)
+    return _cancelled(freed, now) if job.cancel_requested else msgspec.structs.replace(freed, state=State.PENDING)
 
 
 def rescue(job: Job, *, is_crash: bool, now: datetime) -> Job:
@@ -108,7 +108,7 @@ def rescue(job: Job, *, is_crash: bool, now: datetime) -> Job:
         return give_back(job, now=now)
     freed = _released(job, now, crashes=job.crashes + 1, started_at=None)
     if job.cancel_requested:
-        return msgspec.structs.replace(freed, state=State.CANCELLED)
+        return _cancelled(freed, now)
     if freed.crashes >= MAX_CRASHES:
         error = f"worker crashed {freed.crashes} times"
         return msgspec.structs.replace(freed, state=State.DEAD, finished_at=times.to_text(now), error=error)
@@ -125,7 +125,16 @@ def check_dead(job: Job) -> None:
 def revive(job: Job, *, seq: int, now: datetime) -> Job:
     """Return the dead *job* as a pending one at place *seq*, with all its attempts before it."""
     check_dead(job)
-    fresh = msgspec.structs.replace(job, finished_at=None, exit_code=None, error=None, started_at=None, run_at=None)
+    fresh = msgspec.structs.replace(
+        job,
+        finished_at=None,
+        exit_code=None,
+        error=None,
+        started_at=None,
+        run_at=None,
+        first_seq=job.first_seq or job.seq,
+        earlier_attempts=job.earlier_attempts + job.attempts,
+    )
     return _released(fresh, now, state=State.PENDING, attempts=0, crashes=0, seq=seq)
 
 
@@ -136,7 +145,7 @@ def cancel(job: Job, *, now: datetime) -> Job:
         raise Conflict(msg, id=job.id, state=job.state)
     if job.state is State.IN_PROGRESS:
         return msgspec.structs.replace(job, cancel_requested=True, updated_at=times.to_text(now))
-    return _released(job, now, state=State.CANCELLED, run_at=None, finished_at=times.to_text(now))
+    return _cancelled(_released(job, now, run_at=None), now)
 
 
 def check_removable(job: Job) -> None:
@@ -144,6 +153,10 @@ def check_removable(job: Job) -> None:
     if job.state is State.IN_PROGRESS:
         msg = f'Job "{job.id}" is running: "cancel {job.id}" first.'
         raise Conflict(msg, id=job.id, state=job.state)
+
+
+def _cancelled(job: Job, now: datetime) -> Job:
+    return msgspec.structs.replace(job, state=State.CANCELLED, finished_at=times.to_text(now))
 
 
 def _released(job: Job, now: datetime, **changes: object) -> Job:

@@ -189,7 +189,7 @@ def hold_dead(folder: Path, worker_id: str) -> Rescue | None:
 
 
 def read_workers(folder: Path) -> list[WorkerInfo]:
-    """Return what the files of all workers say, in the order of their start; of living ones and dead ones.
+    """Return what the files of all workers say, living ones and dead ones, in the order of their PIDs.
 
     Disturbs nobody. A worker that is just being rescued counts as alive, and so does one whose file cannot be read.
     """
@@ -198,8 +198,7 @@ def read_workers(folder: Path) -> list[WorkerInfo]:
         for path in workers_folder(folder).iterdir():
             if path.suffix == ".lock" and _ID.fullmatch(path.stem) and (info := _probe(path)):
                 infos.append(info)
-    never = datetime.max.replace(tzinfo=UTC)
-    return sorted(infos, key=lambda info: (info.started_at or never, info.worker_id))
+    return sorted(infos, key=lambda info: (info.pid or 0, info.worker_id))
 
 
 def is_alive(folder: Path, worker_id: str) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import queuectl
-from queuectl import liveness
+from queuectl import liveness, processes
 from queuectl.errors import ExitCode, QueueCtlError, StoreError, WorkerNotFound
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def start(folder: Path, count: int) -> list[int]:
     program = Path(queuectl.__file__).with_name("__main__.py")
     log_path = folder / "logs" / "workers.log"
     log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Started by a job, the pool would else be ended with it.
+    environment = {name: value for name, value in os.environ.items() if name != processes.CLAIM_VARIABLE}
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb") as report:
         log_fd = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -45,6 +47,7 @@ def start(folder: Path, count: int) -> list[int]:
                 stderr=log_fd,
                 start_new_session=True,
                 pass_fds=[write_end],
+                env=environment,
             )
         finally:
             os.close(write_end)  # so that the report ends with the pool
@@ -81,19 +84,20 @@ def stop(folder: Path, pids: Collection[int] | None, *, now: bool, limit_s: floa
     chosen = {pid: info for pid, info in live.items() if pids is None or pid in pids}
     staying = {info.pool_pid for pid, info in live.items() if pid not in chosen}
     pools = {info.pool_pid for info in chosen.values() if info.pool_pid} - staying
-    processes = {}
+    running = {}
     for pid in (*chosen, *pools):
         with contextlib.suppress(psutil.NoSuchProcess):
-            processes[pid] = psutil.Process(pid)
+            running[pid] = psutil.Process(pid)
     for pid, info in chosen.items():
         # As long as its lock is held, its PID is nobody else's.
-        if pid in processes and liveness.is_alive(folder, info.worker_id):
-            processes[pid].send_signal(signal.SIGQUIT if now else signal.SIGTERM)
-            processes[pid].send_signal(signal.SIGCONT)
+        if pid in running and liveness.is_alive(folder, info.worker_id):
+            with contextlib.suppress(psutil.NoSuchProcess):  # an idle one is gone before the second signal
+                running[pid].send_signal(signal.SIGQUIT if now else signal.SIGTERM)
+                running[pid].send_signal(signal.SIGCONT)
     deadline = time.monotonic() + limit_s + STOP_MARGIN_S
     stubborn = []
     for pid in chosen:
-        if _has_ended(processes.get(pid), deadline):
+        if _has_ended(running.get(pid), deadline):
             yield pid
         else:
             stubborn.append(pid)
@@ -102,7 +106,7 @@ def stop(folder: Path, pids: Collection[int] | None, *, now: bool, limit_s: floa
         msg = f'Not stopped in time: {pids_text}. "worker stop --now" does not wait for commands.'
         raise QueueCtlError(msg, pids=stubborn)
     for pid in pools:
-        _has_ended(processes.get(pid), deadline)
+        _has_ended(running.get(pid), deadline)
 
 
 def _has_ended(process: "psutil.Process | None", deadline: float) -> bool:

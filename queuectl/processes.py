@@ -133,12 +133,9 @@ class Family:
     def _sessions_of(self, known: set[Proc], seen: dict[int, Seen]) -> set[int]:
         """Return the sessions that are wholly the attempt's."""
         before = self._sessions | ({self._command.pid} if self._command else set())
-        sessions = set()
-        for proc in known:
-            session = seen[proc.pid].session
-            if session == proc.pid or (session not in seen and session in before):
-                sessions.add(session)
-        return sessions - {0, os.getsid(0)}
+        led = {seen[proc.pid].session for proc in known if seen[proc.pid].session == proc.pid}
+        left = {seen[proc.pid].session for proc in known} & before - seen.keys()  # their leaders have gone
+        return (led | left) - {0, os.getsid(0)}
 
     def _snapshot(self) -> dict[int, Seen]:
         seen: dict[int, Seen] = {}

@@ -26,7 +26,7 @@ ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,254}"
 #: What a whole job, as ``jobs.json`` has it, says beyond what a new one can be given.
 IGNORED_FIELDS: Final = (
     *("state", "status", "attempts", "crashes", "created_at", "updated_at", "started_at", "finished_at", "run_at"),
-    *("exit_code", "error", "worker", "claim", "seq"),
+    *("exit_code", "error", "cancel_requested", "worker", "claim", "seq", "first_seq", "earlier_attempts"),
 )
 
 _FIELDS = {name: name.replace("-", "_") for name in relaxed.FIELDS}
@@ -34,7 +34,7 @@ _IGNORED = frozenset(IGNORED_FIELDS)
 _ID = re.compile(ID_PATTERN)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 _MAX_DURATION_TEXT = 40  # times.parse_duration_s takes the square of the length
-_NOT_NULL = ("id", "command")  # elsewhere the word null, which relaxed JSON keeps as text, means not given
+_TEXTS = ("id", "command", "cwd")  # elsewhere the word null, which relaxed JSON keeps as text, means not given
 _JSON_BEGINS = re.compile(r"(?:\s++|#[^\n]*+)*+(?P<quote>'?)\s*(?P<bracket>[{\[])")  # after any comments
 _OBJECT_BEGINS = re.compile(r"""\{\s*["']?[\w-]+["']?\s*:""")
 _LINES_AT_ONCE, _VALUES_AT_ONCE = 256 * 1024, 10_000  # characters; objects
@@ -230,7 +230,7 @@ def _build(fields: Any, ignored: set[str]) -> JobSpec:
         if field in given:
             _refuse(f"{field} is given twice: remove one", name, is_name=True)
         if field is not None:
-            given[field] = None if value == "null" and field not in _NOT_NULL else value
+            given[field] = None if value == "null" and field not in _TEXTS else value
         elif name in _IGNORED:
             ignored.add(name)
         else:

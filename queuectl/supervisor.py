@@ -148,19 +148,20 @@ class Pool:
         self._signals.clear()
 
     def _collect(self) -> bool:
-        """Take note of workers that have reported in or ended; return whether one has ended."""
-        has_ended = False
+        """Take note of workers that have reported in or ended; return whether there was one."""
+        has_changed = False
         for slot in self._slots:
             if slot.report is not None and slot.report.poll():
                 with contextlib.suppress(EOFError):  # it died before it could say anything
                     slot.report.recv()
+                    has_changed = True
                     slot.false_starts = 0
                     slot.report.close()
                     slot.report = None
             if slot.process is not None and slot.process.exitcode is not None:
-                has_ended = True
+                has_changed = True
                 self._note_end(slot, slot.process)
-        return has_ended
+        return has_changed
 
     def _note_end(self, slot: _Slot, process: BaseProcess) -> None:
         code = process.exitcode

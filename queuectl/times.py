@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)\s*(d|h|ms|m|s))", re.IGNORECASE)
 EPOCH_TEXT = "1970-01-01T00:00:00.000Z"  #: for a time that nobody has noted
+_LONGEST_DURATION = 40  # characters; the pattern's cost grows with the square of the length
 _UNIT_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
@@ -30,6 +31,14 @@ def from_epoch(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+def is_text(text: str) -> bool:
+    """Whether *text* is a point in time just as ``to_text`` writes it."""
+    try:
+        return to_text(datetime.fromisoformat(text)) == text
+    except ValueError:
+        return False
+
+
 def later(moment: datetime, seconds: float) -> datetime:
     """Return the moment *seconds* after *moment*, at most the last one a date can express."""
     try:
@@ -41,6 +50,9 @@ def later(moment: datetime, seconds: float) -> datetime:
 def parse_duration_s(text: str) -> float:
     """Read ``90``, ``90s``, ``1.5h`` or ``1h30m`` as seconds; raise ``ValueError`` otherwise."""
     compact = text.strip()
+    if len(compact) > _LONGEST_DURATION:
+        msg = "not a duration: too long a text"
+        raise ValueError(msg)
     if re.fullmatch(r"\d+(\.\d+)?", compact, re.ASCII):
         return float(compact)
     parts = _DURATION.findall(compact)

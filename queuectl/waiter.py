@@ -16,6 +16,7 @@ from queuectl.stores.base import Bell, Store
 FLUSH_AFTER_S = 0.1  #: how long a claim or result may be in memory only
 POLL_S = 1.0  #: how often a worker looks for itself, should a call get lost
 POLL_WITHOUT_BELL_S = 0.1
+_LONGEST_S = 3600.0  # poll takes no more than some weeks, and no infinity
 RETRY_S = 1.0  #: pause after the machine or the disk has refused
 
 log = logging.getLogger("queuectl")
@@ -88,7 +89,7 @@ class Waiter:
             seconds = min(seconds, self._flush_at - time.monotonic())
         if fd >= 0:
             self._poller.register(fd, select.POLLIN)
-        ready = [ready_fd for ready_fd, _ in self._poller.poll(max(seconds, 0.0) * 1000)]
+        ready = [ready_fd for ready_fd, _ in self._poller.poll(min(max(seconds, 0.0), _LONGEST_S) * 1000)]
         if fd >= 0:
             self._poller.unregister(fd)
         if self.signals.fileno() in ready:

@@ -97,7 +97,11 @@ class Watch:
     def _end(self, cause: Cause) -> None:
         self.cause = cause
         self._kill_at = time.monotonic() + (0.0 if cause is Cause.DISOWNED else self._kill_after_s)
-        self._attempt.terminate()
+        try:
+            self._attempt.terminate()
+        except OSError as error:
+            # Processes cannot be listed now, for want of a descriptor perhaps; they are killed in the end.
+            log.error("job %s cannot be asked to end: %s", self._job.id, error)
 
     def _kill(self) -> None:
         problems = self._attempt.kill()
@@ -109,11 +113,19 @@ class Watch:
 
     def _end_rest(self) -> None:
         """Wait until all processes of the attempt have gone, and kill them once their time is up."""
-        while self._attempt.remains():
+        while self._remains():
             if time.monotonic() >= self._kill_at:
                 self._kill()
             else:
                 self._waiter.wait(_LOOK_AGAIN_S)
+
+    def _remains(self) -> bool:
+        try:
+            return self._attempt.remains()
+        except OSError as error:
+            log.error("the processes of job %s cannot be listed, trying again: %s", self._job.id, error)
+            self._waiter.wait(RETRY_S)
+            return True
 
     def _outcome(self, ended: Ended) -> Outcome:
         timed_out = self.cause is Cause.TIMEOUT

@@ -13,7 +13,7 @@ from queuectl.errors import OutcomeUnknown, StoreDamaged, StoreUnavailable
 from queuectl.stores.local import records, takeover
 from queuectl.stores.local.files import Applied, DataFiles
 from queuectl.stores.local.folder import has_workers
-from queuectl.stores.local.journal import HEADER_SIZE, RENEW_AT, Journal, Transaction
+from queuectl.stores.local.journal import HEADER_SIZE, RENEW_AT, Journal, Transaction, put_over
 from queuectl.stores.local.lock import QueueLock
 from queuectl.stores.local.picture import Picture
 from queuectl.stores.local.records import File, Layout, Write
@@ -63,11 +63,20 @@ class Engine:
                 self._attach()
             else:
                 self._follow_from(self.journal.end)
-                if self.journal.is_empty and self._applied and self.files.marks() != self._applied.marks:
-                    self._take_over()
+                if self._applied is None or self.files.marks() != self._applied.marks:
+                    self._look_at_files()
         except BaseException:
             self.detach()
             raise
+
+    def _look_at_files(self) -> None:
+        """The files are not as this process knows them: others have applied more, or somebody has edited one."""
+        applied = self.files.applied(self.journal.generation)
+        if applied is not None and not applied.is_applying and applied.marks == self.files.marks():
+            self._applied = applied
+        else:
+            self.detach()
+            self._attach()
 
     def detach(self) -> None:
         """Forget the picture: it is built anew at the next ``refresh``."""
@@ -80,7 +89,8 @@ class Engine:
         self.journal.attach()
         header = self.journal.header
         applied = self.files.applied(header.generation) if header else None
-        if header is not None and known is not None and header.follows == known and applied is not None:
+        has_followed = header is not None and known is not None and header.follows == known
+        if has_followed and applied is not None and applied.marks == self.files.marks():
             # The journal was emptied into the files, whose lines have stayed where they were.
             self.picture.forget_recent()
             self._applied = applied
@@ -89,7 +99,9 @@ class Engine:
         self.detach()
         is_new = header is None and self.files.is_unused()
         self.files.create_missing(may_be_missing=is_new, may_be_empty=not self.journal.has_transactions())
-        if header is None or header.inodes != self.files.inodes():
+        if applied is not None and applied.sync_failed:
+            self._leave_failed_journal()
+        elif header is None or header.inodes != self.files.inodes():
             self._take_over()
         elif applied is None or applied.is_applying:
             self._recover(applied)
@@ -112,27 +124,20 @@ class Engine:
 
     def _recover(self, applied: Applied | None) -> None:
         """Make the journal's writes again, from *applied* on: it is not known which have reached the files."""
+        self.files.release()
         transactions = self.journal.read(applied.position if applied else HEADER_SIZE)
-        if self.journal.is_empty:
-            self._take_over()
+        data = {file: self.files.read_all(file) for file in File}
+        put_over(data, transactions)
+        found = takeover.survey(data)
+        if found is None or self.journal.is_empty:
+            self._take_over()  # somebody has edited a file since
             return
         self.journal.durable = self._sync_journal()
         for transaction in transactions:
             self.files.write(transaction.writes)
-        layouts, next_seq = self._survey()
+        layouts, next_seq = found
         self.detach()
         self._adopt(self.files.note_applied(self.journal.generation, self.journal.end, next_seq, layouts))
-
-    def _survey(self) -> tuple[dict[File, Layout], int]:
-        found = takeover.survey(self.files)
-        if found is None:
-            folder = self.files.path(File.JOBS).parent
-            msg = (
-                f"The files in {folder} are not as the journal left them, and cannot be read as jobs. "
-                "Nothing more was changed: restore the folder from a copy."
-            )
-            raise StoreDamaged(msg, path=str(folder))
-        return found
 
     def _take_over(self) -> None:
         """Accept files that somebody else has written, with what the journal says newer.
@@ -140,13 +145,21 @@ class Engine:
         A file that is not jobs is refused, and nothing has changed then. A crash
         in the middle leaves files that are taken over again in the same way.
         """
+        self.files.release()  # what is open may be the file before a rename
         transactions: list[Transaction] = []
         if self.journal.header is not None and (transactions := self.journal.read(HEADER_SIZE)):
             self.journal.durable = self._sync_journal()
-        if transactions or (found := takeover.survey(self.files)) is None:
-            for file, bodies in takeover.merge(self.files, transactions).items():
-                self.files.replace(file, records.whole_file(Layout(), bodies))
-            found = self._survey()
+        data = {file: self.files.read_all(file) for file in File}
+        found = None if transactions else takeover.survey(data)
+        if found is None:
+            merged = takeover.merge(self.files, data, transactions)
+            layouts = {file: Layout() for file in File}
+            # A job on its way to the DLQ must at every moment be in one of the files.
+            if merged.dying:
+                self.files.replace(File.JOBS, records.whole_file(Layout(), merged.bodies[File.JOBS] + merged.dying))
+            for file in (File.DLQ, File.JOBS):
+                self.files.replace(file, records.whole_file(layouts[file], merged.bodies[file]))
+            found = layouts, merged.next_seq
         self.detach()
         self.picture.reset(*found)
         self._begin(keeps_places=False)
@@ -157,17 +170,14 @@ class Engine:
         applied = self.files.applied(self.journal.generation)
         return HEADER_SIZE if applied is None or applied.is_applying else applied.position
 
-    def distrust(self, file: File, offset: int) -> None:
-        """React to a line that is not what it should be: somebody has changed the file, or it is damaged."""
-        applied = self.files.applied(self.journal.generation)
-        if applied is None or applied.marks == self.files.marks():
-            path = self.files.path(file)
-            msg = (
-                f"{path} is damaged at byte {offset}: the line there is not the job that it should be. "
-                "Nothing was changed: restore the folder from a copy."
-            )
-            raise StoreDamaged(msg, path=str(path), offset=offset)
-        self._take_over()
+    def damaged(self, file: File, offset: int) -> StoreDamaged:
+        """Return the error for a line of *file* that is not what it should be."""
+        path = self.files.path(file)
+        msg = (
+            f"{path} is damaged at byte {offset}: the line there is not the job that it should be. "
+            "Nothing was changed: restore the folder from a copy."
+        )
+        return StoreDamaged(msg, path=str(path), offset=offset)
 
     # -- changing --
 
@@ -225,8 +235,7 @@ class Engine:
         if applied is None or applied.is_applying:
             self._recover(applied)
         elif applied.sync_failed:
-            self._leave_failed_journal(applied)
-            self._apply_durable()
+            self._leave_failed_journal()
         elif applied.marks != self.files.marks():
             self._take_over()
         else:
@@ -253,15 +262,24 @@ class Engine:
         self._apply_durable()
         if self.journal.is_empty:
             return
-        self.files.sync()
+        try:
+            self.files.sync()
+        except OSError as error:
+            self.detach()
+            msg = (
+                f"The disk did not take the files ({error.strerror}). All changes are safe in the journal: "
+                "look at the disk; the next command tries again."
+            )
+            raise StoreUnavailable(msg) from error
         self._begin(keeps_places=True)
+        self.files.remove_litter()
         for file, layout in self.picture.layouts.items():
             if layout.dead > _COMPACT_AT and layout.dead > layout.end // 2:
                 fresh = Layout()
                 bodies = (body for _, _, body in records.scan(self.files.read_all(file)))
                 self.rewrite(file, records.whole_file(fresh, bodies), fresh)
         if has_workers(self.folder):
-            self.preallocate()
+            self.journal.preallocate()
 
     def rewrite(self, file: File, chunks: Iterable[bytes], layout: Layout) -> None:
         """Put *chunks* in the place of *file*; under the lock, with an empty journal. Durable on return.
@@ -282,13 +300,6 @@ class Engine:
         )
         self.picture.forget_recent()
 
-    def preallocate(self) -> None:
-        """Set space aside for the journal; a disk that is full already is no reason not to go on."""
-        try:
-            self.journal.preallocate()
-        except OSError:
-            return
-
     # -- a disk that does not do what it says --
 
     def _sync_journal(self) -> int:
@@ -296,36 +307,33 @@ class Engine:
         try:
             return self.journal.sync()
         except OSError as error:
-            applied = self.files.applied(self.journal.generation)
-            if applied is not None:
-                self.files.note_failed_sync(applied)
+            self._note_failed_sync()
             _raise_unknown(error)
 
     def _give_up_journal(self, error: OSError) -> None:
         """After a failed sync: tell everyone, and try to go on in a new journal file."""
         with self.lock:
             try:
+                self._note_failed_sync()
                 self.refresh()
-                applied = self.files.applied(self.journal.generation)
-                if applied is not None:
-                    self.files.note_failed_sync(applied)
-                    self._leave_failed_journal(applied)
-                    return
             except OSError as second:
                 error.add_note(f"and then: {second}")
-        _raise_unknown(error)
+                _raise_unknown(error)
 
-    def _leave_failed_journal(self, applied: Applied) -> None:
-        """Put what is not yet in the files into a new journal file, on which everyone goes on."""
+    def _note_failed_sync(self) -> None:
+        applied = self.files.applied(self.journal.generation) or self._applied
+        if applied is not None and applied.generation == self.journal.generation:
+            self.files.note_failed_sync(applied)
+        self.detach()
+
+    def _leave_failed_journal(self) -> None:
+        """Put all transactions into a new journal file, on which everyone goes on, and make them all again."""
         try:
-            self.files.sync()
-            self.journal.rescue_to_new_file(applied.position, inodes=self.files.inodes())
-            self.files.note_applied(self.journal.generation, HEADER_SIZE, applied.next_seq, applied.layouts)
+            self.journal.read(HEADER_SIZE)
+            self.journal.rescue_to_new_file()
         except OSError as error:
             _raise_unknown(error)
-        self.detach()
-        self.refresh()
-        self.journal.durable = self.journal.end
+        self._recover(None)
 
 
 def _raise_unknown(error: OSError) -> NoReturn:

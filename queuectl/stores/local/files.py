@@ -88,11 +88,13 @@ class DataFiles:
 
         Raises ``StoreDamaged`` for a file that should be there, or should hold something.
         """
-        for path in self._paths.values():
+        for file, path in self._paths.items():
             exists = path.exists()
             if exists and path.stat().st_size:
                 continue
-            if not (may_be_empty if exists else may_be_missing):
+            # The DLQ alone is no queue: its jobs have come from the main one, which is made first.
+            is_alone = file is File.JOBS and self._paths[File.DLQ].exists()
+            if not (may_be_empty if exists else may_be_missing and not is_alone):
                 msg = (
                     f"{path} is {'empty' if exists else 'missing'}, but the folder says that it should hold jobs: "
                     "restore it from a copy. Nothing was changed."
@@ -187,9 +189,23 @@ class DataFiles:
             disk.write_at(self._fd(first.file), b"".join(piece), first.offset)
 
     def sync(self) -> None:
-        """Make both files durable."""
-        for file in File:
-            disk.sync(self._fd(file))
+        """Make both files durable.
+
+        If that fails, what was written to them since they were last synced
+        counts as lost, whatever a later sync may say.
+        """
+        try:
+            for file in File:
+                disk.sync(self._fd(file))
+        except OSError:
+            self.release()
+            disk.write_at(self._applied_fd, b" " * _APPLIED_SIZE, 0)
+            raise
+
+    def remove_litter(self) -> None:
+        """Remove what processes that died in ``disk.replace`` have left."""
+        for path in self._applied_path.parent.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
 
     def replace(self, file: File, chunks: Iterable[bytes]) -> None:
         """Put *chunks* in the place of *file*, durable on return; the journal must be empty."""

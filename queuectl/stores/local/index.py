@@ -9,10 +9,8 @@ import heapq
 from array import array
 from bisect import bisect_left
 
+from queuectl.job import State
 from queuectl.stores.local.records import Head
-
-_WAITING = ("pending", "failed")
-_IN_PROGRESS = "in_progress"
 
 
 class Place:
@@ -49,13 +47,13 @@ class ReadyIndex:
     def note(self, head: Head, offset: int, width: int) -> None:
         """Take account of a job's line as it now is."""
         seq = head.seq
-        if head.state == _IN_PROGRESS:
+        if head.state is State.IN_PROGRESS:
             self._forget(seq)
             self.running[seq] = (Place(offset, width), head.claim or "")
             return
         if self.running:
             self.running.pop(seq, None)
-        if head.state not in _WAITING:
+        if not head.state.is_waiting:
             self._forget(seq)
         elif head.run_at is None and (not self._seqs or seq > self._seqs[-1]):
             self._seqs.append(seq)

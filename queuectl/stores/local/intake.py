@@ -73,6 +73,11 @@ class Intake:
         follower = self._engine.picture.follower
         known = follower.ids if isinstance(follower, _Ids) else None
         wanted = {spec.id for spec in specs if spec.id is not None}
+        if len(wanted) != sum(spec.id is not None for spec in specs):
+            given = [spec.id for spec in specs if spec.id is not None]
+            twice = next(id for id in given if given.count(id) > 1)
+            msg = f'The id "{twice}" is there twice: each job needs its own.'
+            raise DuplicateId(msg, id=twice)
         suspects = wanted if known is None else wanted & known
         taken = reading.find(self._engine, suspects) if suspects else {}
         for spec in specs:

@@ -4,21 +4,25 @@ Knows bytes, positions, checksums and durability; what the writes mean is the
 business of its callers. All methods but ``sync`` want the queue's lock held.
 """
 
+import contextlib
 import os
 import secrets
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from queuectl.errors import StoreDamaged
-from queuectl.stores.local import disk
-from queuectl.stores.local.records import Write
+from queuectl.stores.local import disk, records
+from queuectl.stores.local.records import File, Write
 
 FORMAT = 1
 HEADER_SIZE = 256
+_BLOCK = 512  # bytes, whatever the file system's own blocks are
 RENEW_AT = 16 << 20  #: bytes at which a journal is brought into the files and begun anew
 _SUM_PREFIX = b'{"sum":"%08x",'
+_BEGINNING = b'{"sum":"'
 _SUM_SIZE = len(_SUM_PREFIX % 0)
 _encode = msgspec.json.Encoder().encode
 
@@ -32,6 +36,12 @@ class Header(msgspec.Struct, frozen=True):
     follows: tuple[str, int] | None
     inodes: dict[str, int]
     sum: str = ""
+
+
+class _Format(msgspec.Struct):
+    """As much of a header as all versions share."""
+
+    queuectl: int
 
 
 class Body(msgspec.Struct):
@@ -49,6 +59,7 @@ class Transaction(msgspec.Struct, frozen=True):
 
 
 _decode_body = msgspec.json.Decoder(Body).decode
+_decode_format = msgspec.json.Decoder(_Format).decode
 _decode_header = msgspec.json.Decoder(Header).decode
 
 
@@ -104,17 +115,18 @@ class Journal:
 
     def _read_header(self, raw: bytes) -> Header | None:
         try:
+            number = _decode_format(raw).queuectl
+            if number > FORMAT:
+                msg = (
+                    f"{self.path} was written by a newer queuectl (format {number}; this one knows {FORMAT}): "
+                    "use that version. Nothing was changed."
+                )
+                raise StoreDamaged(msg, path=str(self.path))
             header = _decode_header(raw)
-        except msgspec.MsgspecError:
-            header = None
-        if header is not None and header.queuectl > FORMAT:
-            msg = (
-                f"{self.path} was written by a newer queuectl (format {header.queuectl}; this one knows {FORMAT}): "
-                "use that version. Nothing was changed."
-            )
-            raise StoreDamaged(msg, path=str(self.path))
-        if header is not None and header.sum == _header_sum(header):
-            return header
+            if header.sum == _header_sum(header) and len(raw) == HEADER_SIZE and raw.endswith(b"\n"):
+                return header
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            pass  # judged below
         if os.fstat(self._fd).st_size <= HEADER_SIZE:
             return None  # a renewal that was cut short: the files were synced before it began
         msg = (
@@ -159,7 +171,7 @@ class Journal:
             return None
         try:
             return _decode_body(text)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
 
     def _checksum(self, rest: bytes) -> int:
@@ -168,12 +180,21 @@ class Journal:
     def _cut(self, position: int, rest: bytes) -> None:
         """Cut the journal at *position*, where *rest* begins with a bad line."""
         known = self.durable
-        for text in rest.split(b"\n")[1:]:
-            if (body := self._parse(text)) is not None:
+        place = 0
+        # Not by lines alone: it may be a newline that is bad.
+        while (place := rest.find(_BEGINNING, place + 1)) >= 0:
+            text, newline, _ = rest[place:].partition(b"\n")
+            if newline and (body := self._parse(text)) is not None:
                 known = max(known, body.durable)
         if known > position:
             raise self._damaged(position)
-        disk.truncate(self._fd, position)
+        self._truncate(position)
+
+    def _truncate(self, size: int) -> None:
+        has_reserve = os.fstat(self._fd).st_blocks * _BLOCK > RENEW_AT
+        disk.truncate(self._fd, size)
+        if has_reserve:
+            self.preallocate()  # cutting has given the space back
 
     def _damaged(self, position: int) -> StoreDamaged:
         msg = (
@@ -189,7 +210,7 @@ class Journal:
         try:
             disk.write_at(self._fd, text, self.end)
         except BaseException:
-            disk.truncate(self._fd, self.end)
+            self._truncate(self.end)
             raise
         self.end += len(text)
 
@@ -215,15 +236,17 @@ class Journal:
         self._raw_header = raw
         self.end = self.durable = HEADER_SIZE
 
-    def rescue_to_new_file(self, start: int, *, inodes: dict[str, int]) -> None:
-        """Put what follows *start* into a new journal in the place of this one, durable on return.
+    def rescue_to_new_file(self) -> None:
+        """Put all transactions into a new journal in the place of this one, durable on return.
 
         For when a sync has failed: the old file's pages can no longer be
         trusted to reach the disk, whatever later syncs may say.
         """
-        transactions = self.read(start, self.end)
-        raw = encode_header(inodes, None)
         old = self.header
+        if old is None:
+            return
+        transactions = self.read(HEADER_SIZE, self.end)
+        raw = encode_header(old.inodes, None)
         self.header = _decode_header(raw)
         lines = [raw]
         for transaction in transactions:
@@ -237,8 +260,19 @@ class Journal:
         self.attach()
 
     def preallocate(self) -> None:
-        """Set aside the space of a whole journal, so that a full disk cannot stop a result from being recorded."""
-        disk.preallocate(self._fd, RENEW_AT + (1 << 20))
+        """Set aside the space of a whole journal, so that a full disk cannot stop a result from being recorded.
+
+        A disk that is full already is no reason not to go on.
+        """
+        with contextlib.suppress(OSError):
+            disk.preallocate(self._fd, RENEW_AT + (1 << 20))
+
+
+def put_over(data: dict[File, bytearray], transactions: Iterable[Transaction]) -> None:
+    """Make the writes of *transactions* in *data*, the contents of one or both files."""
+    for transaction in transactions:
+        for file, content in data.items():
+            records.put_over(content, (write for write in transaction.writes if write.file is file))
 
 
 def encode_header(inodes: dict[str, int], follows: tuple[str, int] | None) -> bytes:

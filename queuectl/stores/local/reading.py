@@ -3,14 +3,15 @@
 import mmap
 import re
 from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 import msgspec
 
 from queuectl.job import Job
 from queuectl.stores.local import records
 from queuectl.stores.local.engine import Engine
-from queuectl.stores.local.journal import Transaction
-from queuectl.stores.local.records import File
+from queuectl.stores.local.journal import put_over
+from queuectl.stores.local.records import File, Head
 
 _FEW = 16  #: up to so many ids are searched for one by one
 _ANY_ID = re.compile(rb'^[ ,]\{"id":"([^"]+)"', re.MULTILINE)
@@ -23,6 +24,15 @@ class Found(msgspec.Struct, frozen=True):
     file: File
     offset: int
     width: int
+
+
+class Line(NamedTuple):
+    """A job's line in a snapshot."""
+
+    head: Head
+    offset: int
+    width: int
+    body: bytes
 
 
 def snapshot(engine: Engine, which: Collection[File] = tuple(File)) -> dict[File, bytearray]:
@@ -38,7 +48,7 @@ def snapshot(engine: Engine, which: Collection[File] = tuple(File)) -> dict[File
         data = {file: engine.files.read_all(file) for file in which}
         with engine.locked():
             if engine.journal.generation == generation:
-                _put_over(data, engine.journal.read(start, engine.journal.end))
+                put_over(data, engine.journal.read(start, engine.journal.end))
                 return data
     with engine.locked():  # it was renewed each time: look while nobody can
         return {file: whole(engine, file) for file in which}
@@ -47,23 +57,23 @@ def snapshot(engine: Engine, which: Collection[File] = tuple(File)) -> dict[File
 def whole(engine: Engine, file: File) -> bytearray:
     """Return *file* as it stands; to be called under the lock."""
     data = {file: engine.files.read_all(file)}
-    _put_over(data, engine.journal.read(engine.applied_position(), engine.journal.end))
+    put_over(data, engine.journal.read(engine.applied_position(), engine.journal.end))
     return data[file]
 
 
-def _put_over(data: dict[File, bytearray], transactions: list[Transaction]) -> None:
-    for transaction in transactions:
-        for write in transaction.writes:
-            if (content := data.get(write.file)) is None:
-                continue
-            if len(content) < write.offset:
-                content.extend(b" " * (write.offset - len(content)))
-            content[write.offset : write.end] = write.to_bytes()
+def lines(engine: Engine, file: File, content: bytes | bytearray) -> Iterator[Line]:
+    """Yield the jobs in *content*, a snapshot of *file*. Raises ``StoreDamaged`` at a line that is none."""
+    offset = 0
+    try:
+        for offset, width, body in records.scan(content):
+            yield Line(records.decode_head(body), offset, width, body)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise engine.damaged(file, offset) from error
 
 
 def find(engine: Engine, ids: Collection[str]) -> dict[str, Found]:
     """Return those of the jobs called *ids* that there are; to be called under the lock."""
-    wanted = {id.encode(): id for id in ids}
+    wanted = {id.encode(errors="surrogatepass"): id for id in ids}
     found: dict[str, Found] = {}
     for write in engine.picture.recent():
         if write.is_line and (id := wanted.get(_id_of(bytes(write.body)))) is not None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from queuectl.job import Job
+from queuectl.job import Job, State
 
 HEAD = b"[\n"
 TAIL = b"]\n"
@@ -32,7 +32,7 @@ class Head(msgspec.Struct, frozen=True):
     """What an index has to know of a job; decoded without the rest."""
 
     id: str
-    state: str
+    state: State
     seq: int
     run_at: str | None = None
     claim: str | None = None
@@ -176,6 +176,14 @@ def whole_file(layout: Layout, bodies: Iterable[bytes]) -> Iterator[bytes]:
     """Yield a file in which *bodies* are the jobs; *layout*, a fresh one, becomes its layout."""
     yield HEAD
     yield from lengthen(layout, bodies)
+
+
+def put_over(content: bytearray, writes: Iterable[Write]) -> None:
+    """Make *writes*, all of one file, in its *content*."""
+    for write in writes:
+        if len(content) < write.offset:
+            content.extend(b" " * (write.offset - len(content)))
+        content[write.offset : write.end] = write.to_bytes()
 
 
 def scan(data: bytes | bytearray) -> Iterator[tuple[int, int, bytes]]:

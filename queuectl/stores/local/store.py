@@ -110,8 +110,10 @@ class LocalStore:
             for entry in found:
                 lifecycle.check_dead(entry.job)
             return found
-        data = reading.whole(self._engine, File.DLQ)
-        every = [Found(records.decode_job(body), File.DLQ, offset, width) for offset, width, body in records.scan(data)]
+        every = [
+            Found(records.decode_job(line.body), File.DLQ, line.offset, line.width)
+            for line in reading.lines(self._engine, File.DLQ, reading.whole(self._engine, File.DLQ))
+        ]
         return sorted(every, key=lambda entry: entry.job.seq)
 
     def set_setting(self, key: str, value: float | None) -> None:
@@ -143,20 +145,19 @@ class LocalStore:
         wanted = set(State if states is None else states)
         files = [file for file in File if wanted - ({State.DEAD} if file is File.JOBS else set(State) - {State.DEAD})]
         chosen = []
-        for content in reading.snapshot(self._engine, files).values():
-            for _, _, body in records.scan(content):
-                head = records.decode_head(body)
-                if head.state in wanted:
-                    chosen.append((head.seq, body))
+        for file, content in reading.snapshot(self._engine, files).items():
+            for line in reading.lines(self._engine, file, content):
+                if line.head.state in wanted:
+                    chosen.append((line.head.seq, line.body))
         chosen.sort()
         return [records.decode_job(body) for _, body in chosen[:limit]]
 
     def counts(self) -> dict[State, int]:
         """Return how many jobs are in each state; see ``Store``."""
         counts = dict.fromkeys(State, 0)
-        for content in reading.snapshot(self._engine).values():
-            for _, _, body in records.scan(content):
-                counts[State(records.decode_head(body).state)] += 1
+        for file, content in reading.snapshot(self._engine).items():
+            for line in reading.lines(self._engine, file, content):
+                counts[line.head.state] += 1
         return counts
 
     # -- workers --
@@ -167,7 +168,8 @@ class LocalStore:
         self.settings()
         self._config.is_tolerant = True
         self._work.load()
-        self._engine.preallocate()
+        self._engine.journal.preallocate()
+        self._engine.has_changed = True  # whoever of a pool ends last leaves the data at rest
 
     def after_fork(self) -> None:
         """Take a lock of its own; see ``Store``."""

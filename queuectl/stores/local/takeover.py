@@ -3,7 +3,9 @@
 Only reads. What may be rewritten is returned, and who calls decides when.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
@@ -11,6 +13,7 @@ import msgspec
 from queuectl import times
 from queuectl.errors import StoreDamaged
 from queuectl.job import Job, State
+from queuectl.specs import ID_PATTERN
 from queuectl.stores.local import records
 from queuectl.stores.local.files import DataFiles
 from queuectl.stores.local.journal import Transaction
@@ -19,22 +22,29 @@ from queuectl.stores.local.records import File, Layout
 _STATES = {"processing": State.IN_PROGRESS, "running": State.IN_PROGRESS}
 
 
-def survey(files: DataFiles) -> tuple[dict[File, Layout], int] | None:
-    """Read both files whole; return their layouts and the next ``seq``.
+class Merged(msgspec.Struct, frozen=True):
+    """What both files shall hold, in our form."""
 
-    None if either is not as we write it: its lines, its jobs, ids and places
-    that are unique, dead jobs in the DLQ and all others in the queue.
+    bodies: dict[File, list[bytes]]
+    dying: list[bytes]  #: those of the DLQ that are in the main queue's file until now
+    next_seq: int
+
+
+def survey(data: Mapping[File, bytes | bytearray]) -> tuple[dict[File, Layout], int] | None:
+    """Return the layouts of both files, whose contents are *data*, and the next ``seq``.
+
+    None if either is not as we write it, to the byte: its lines, its jobs, ids
+    and places that are unique, dead jobs in the DLQ and all others in the queue.
     """
     ids: set[str] = set()
     seqs: set[int] = set()
     layouts = {}
-    for file in File:
-        data = files.read_all(file)
+    for file, content in data.items():
         layout = Layout()
         try:
-            for offset, width, body in records.scan(data):
+            for offset, width, body in records.scan(content):
                 job = records.decode_job(body)
-                if job.id in ids or job.seq in seqs or job.seq < 1 or (job.state is State.DEAD) != (file is File.DLQ):
+                if job.id in ids or job.seq in seqs or not _is_ours(job, body, file):
                     return None
                 ids.add(job.id)
                 seqs.add(job.seq)
@@ -43,46 +53,82 @@ def survey(files: DataFiles) -> tuple[dict[File, Layout], int] | None:
                 layout.tail = offset + width
         except (ValueError, msgspec.MsgspecError):
             return None
-        layout.end = data.rindex(b"]")
+        layout.end = content.rindex(b"]")
         layouts[file] = layout
     return layouts, max(seqs, default=0) + 1
 
 
-def merge(files: DataFiles, transactions: Iterable[Transaction]) -> dict[File, list[bytes]]:
-    """Return what both files shall hold: what they say, where *transactions* say nothing newer.
+def _is_ours(job: Job, body: bytes, file: File) -> bool:
+    """Whether *job*, which stands in *file* as *body*, is as a store leaves it."""
+    return (
+        job.seq >= 1
+        and (job.state is State.DEAD) == (file is File.DLQ)
+        and (job.state is State.IN_PROGRESS) == (job.claim is not None)
+        and re.fullmatch(ID_PATTERN, job.id) is not None
+        and all(times.is_text(moment) for moment in _moments(job))
+        and records.encode_job(job) == body
+    )
+
+
+def _moments(job: Job) -> Iterator[str]:
+    for moment in (job.created_at, job.updated_at, job.run_at, job.started_at, job.finished_at):
+        if moment is not None:
+            yield moment
+
+
+def merge(files: DataFiles, data: Mapping[File, bytes | bytearray], transactions: Iterable[Transaction]) -> Merged:
+    """Return what both files shall hold: what *data* say, where *transactions* say nothing newer.
 
     A job that the journal has changed is taken from the file only if it was
     edited as it last stood. Raises ``StoreDamaged`` for a file that is not jobs.
     """
-    edited = {file: _read_foreign(files, file) for file in File}
+    edited = {file: _read_foreign(files.path(file), content, file) for file, content in data.items()}
     latest = _latest(transactions)
     result: dict[str, Job] = {}
+    came_from: dict[str, File] = {}
     for file, jobs in edited.items():
         for job in jobs:
-            newer: Job | None = latest.get(job.seq, job) if job.seq else job
+            newer = _newer(job, latest)
             if newer is None:
-                continue  # removed or moved since: if it was moved, it comes below
-            if (newer.updated_at, newer.state) == (job.updated_at, job.state):
-                newer = job
-            # Only a job that was just being moved may stand in two places.
-            if newer.id in result and not (newer.seq in latest and result[newer.id].seq == newer.seq):
-                _refuse(files, file, f'the id "{newer.id}" is there twice')
+                continue
+            if newer.id in result and not _is_same(newer, result[newer.id], file, came_from[newer.id]):
+                _refuse(files.path(file), f'the id "{newer.id}" is there twice')
             result[newer.id] = newer
+            came_from.setdefault(newer.id, file)
     for known in latest.values():
         if known is not None:
             result.setdefault(known.id, known)
-    next_seq = max((job.seq for job in result.values()), default=0) + 1
-    next_seq = max(next_seq, max(latest, default=0) + 1)
+    next_seq = max([job.seq for job in result.values()] + [*latest, 0]) + 1
     bodies: dict[File, list[bytes]] = {file: [] for file in File}
+    dying = []
     taken: set[int] = set()
     for job in result.values():
         seq = job.seq
         if not seq or seq in taken:
             seq, next_seq = next_seq, next_seq + 1
         taken.add(seq)
-        file = File.DLQ if job.state is State.DEAD else File.JOBS
-        bodies[file].append(records.encode_job(msgspec.structs.replace(job, seq=seq)))
-    return bodies
+        body = records.encode_job(msgspec.structs.replace(job, seq=seq))
+        bodies[File.DLQ if job.state is State.DEAD else File.JOBS].append(body)
+        if job.state is State.DEAD and came_from.get(job.id) is File.JOBS:
+            dying.append(body)
+    return Merged(bodies, dying, next_seq)
+
+
+def _newer(job: Job, latest: Mapping[int, Job | None]) -> Job | None:
+    """Return the edited *job*, or what the journal knows better; None if it was removed or has moved since."""
+    if job.seq not in latest:
+        return job
+    known = latest[job.seq]
+    if known is None:
+        return None
+    if known.id != job.id:
+        return msgspec.structs.replace(job, seq=0)  # a copy of its line, made into another job
+    return job if (known.updated_at, known.state) == (job.updated_at, job.state) else known
+
+
+def _is_same(one: Job, other: Job, file: File, other_file: File) -> bool:
+    """Whether two lines are one job, met while it moved from one file to the other."""
+    return one.seq != 0 and one.seq == other.seq and file is not other_file
 
 
 def _latest(transactions: Iterable[Transaction]) -> dict[int, Job | None]:
@@ -101,25 +147,26 @@ def _latest(transactions: Iterable[Transaction]) -> dict[int, Job | None]:
     return {seq: entry[2] if entry else None for seq, entry in latest.items()}
 
 
-def _read_foreign(files: DataFiles, file: File) -> list[Job]:
-    """Read *file* as JSON in whatever layout; raise ``StoreDamaged`` with the place if it is not a list of jobs."""
+def _read_foreign(path: Path, content: bytes | bytearray, file: File) -> list[Job]:
+    """Read *content* as JSON in whatever layout; raise ``StoreDamaged`` with the place if it is not a list of jobs."""
     import json  # tells where a syntax error is, and is needed only here
 
-    raw = bytes(files.read_all(file))
     try:
-        entries = json.loads(raw.decode("utf-8-sig"))
+        entries = json.loads(content.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
-        _refuse(files, file, f"line {error.lineno}, column {error.colno}: {error.msg}")
+        _refuse(path, f"line {error.lineno}, column {error.colno}: {error.msg}")
     except UnicodeDecodeError as error:
-        _refuse(files, file, f"byte {error.start} is not UTF-8")
+        _refuse(path, f"byte {error.start} is not UTF-8")
+    except RecursionError:
+        _refuse(path, "it is nested too deeply")
     if not isinstance(entries, list):
-        _refuse(files, file, "it should be an array of jobs")
+        _refuse(path, "it should be an array of jobs")
     jobs = []
     for number, entry in enumerate(entries, start=1):
         try:
             jobs.append(_foreign_job(entry, file))
         except (msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
-            _refuse(files, file, f"job number {number}: {error}")
+            _refuse(path, f"job number {number}: {error}")
     return jobs
 
 
@@ -137,17 +184,26 @@ def _foreign_job(entry: Any, file: File) -> Job:
         fields["state"] = State.DEAD
     if fields["state"] == State.IN_PROGRESS and not fields.get("claim"):
         fields["state"] = State.PENDING  # nobody can be running it
+    if fields["state"] != State.IN_PROGRESS:
+        for name in ("claim", "worker"):
+            fields.pop(name, None)
     for name in ("created_at", "updated_at", "started_at", "finished_at", "run_at"):
-        if isinstance(fields.get(name), int | float):
-            fields[name] = times.to_text(times.from_epoch(fields[name]))
+        moment = fields.get(name)
+        if isinstance(moment, int | float):
+            fields[name] = times.to_text(times.from_epoch(moment))
+        elif isinstance(moment, str):
+            fields[name] = times.to_text(times.from_text(moment))
     fields.setdefault("attempts", 0)
     fields.setdefault("max_retries", 3)
     fields.setdefault("created_at", times.EPOCH_TEXT)
     fields.setdefault("updated_at", fields["created_at"])
-    return msgspec.convert(fields, Job)
+    job = msgspec.convert(fields, Job)
+    if re.fullmatch(ID_PATTERN, job.id) is None:
+        msg = f"{job.id!r} cannot be an id"
+        raise ValueError(msg)
+    return job
 
 
-def _refuse(files: DataFiles, file: File, what: str) -> NoReturn:
-    path = files.path(file)
+def _refuse(path: Path, what: str) -> NoReturn:
     msg = f"{path} cannot be read as jobs: {what}. Nothing was changed: mend the file, or restore it from a copy."
     raise StoreDamaged(msg, path=str(path))

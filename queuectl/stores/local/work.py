@@ -33,14 +33,6 @@ class _Index:
             self.ready.drop(seq, write.offset)
 
 
-class _StaleLine(Exception):
-    """Raised when a line is not the job that the index says."""
-
-    def __init__(self, offset: int) -> None:
-        super().__init__(offset)
-        self.offset = offset
-
-
 class Work:
     """What a process that runs jobs does with the queue."""
 
@@ -54,8 +46,9 @@ class Work:
         if isinstance(picture.follower, _Index):
             return
         index = _Index()
-        for offset, width, body in records.scan(reading.snapshot(self._engine, [File.JOBS])[File.JOBS]):
-            index.ready.note(records.decode_head(body), offset, width)
+        content = reading.snapshot(self._engine, [File.JOBS])[File.JOBS]
+        for line in reading.lines(self._engine, File.JOBS, content):
+            index.ready.note(line.head, line.offset, line.width)
         picture.follower = index
 
     @contextmanager
@@ -79,25 +72,20 @@ class Work:
         now: datetime,
     ) -> Settlement:
         """Settle *job*, if there is one, and claim the next for *next_claim*, all in one transaction."""
-        while True:
-            with self._locked() as index:
-                try:
-                    held = self._held(index, job) if job is not None else None
-                    ready = self._ready(index, now) if next_claim is not None else None
-                except _StaleLine as stale:
-                    self._engine.distrust(File.JOBS, stale.offset)
-                    continue
-                settled = claimed = None
-                with Plan(self._engine) as plan:
-                    if held is not None and outcome is not None:
-                        place, current = held
-                        settled = lifecycle.settle(current, outcome, policy=policy, now=now, sample=random.random())  # noqa: S311
-                        _write(plan, settled, place)
-                    if ready is not None and next_claim is not None:
-                        place, waiting = ready
-                        claimed = lifecycle.claim(waiting, next_claim, now=now)
-                        _write(plan, claimed, place)
-                return Settlement(settled, claimed)
+        with self._locked() as index:
+            held = self._held(index, job) if job is not None else None
+            ready = self._ready(index, now) if next_claim is not None else None
+            settled = claimed = None
+            with Plan(self._engine) as plan:
+                if held is not None and outcome is not None:
+                    place, current = held
+                    settled = lifecycle.settle(current, outcome, policy=policy, now=now, sample=random.random())  # noqa: S311 - not a secret
+                    _write(plan, settled, place)
+                if ready is not None and next_claim is not None:
+                    place, waiting = ready
+                    claimed = lifecycle.claim(waiting, next_claim, now=now)
+                    _write(plan, claimed, place)
+            return Settlement(settled, claimed)
 
     def _held(self, index: ReadyIndex, job: Job) -> tuple[Place, Job] | None:
         """Return the claimed *job* as it now stands, or None if its claim no longer holds."""
@@ -113,17 +101,18 @@ class Work:
         seq, place = found
         job = self._job_at(seq, place)
         if not lifecycle.is_ready(job, now):
-            raise _StaleLine(place.offset)
+            raise self._engine.damaged(File.JOBS, place.offset)
         return place, job
 
     def _job_at(self, seq: int, place: Place) -> Job:
+        """Return job *seq*, whose line is at *place*. Raises ``StoreDamaged`` if another thing stands there."""
         body = self._engine.picture.body_at(File.JOBS, place.offset, place.width)
         try:
             job = records.decode_job(body or b"")
-        except msgspec.MsgspecError:
-            raise _StaleLine(place.offset) from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise self._engine.damaged(File.JOBS, place.offset) from error
         if job.seq != seq:
-            raise _StaleLine(place.offset)
+            raise self._engine.damaged(File.JOBS, place.offset)
         return job
 
     def give_back(self, job: Job, *, now: datetime) -> Job | None:

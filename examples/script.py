@@ -1,0 +1,5 @@
+"""A job that does well."""
+
+import sys
+
+sys.stdout.write("All is well.\n")

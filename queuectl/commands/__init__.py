@@ -1,0 +1,1 @@
+"""What a line means: one click declaration per command."""

@@ -1,0 +1,118 @@
+"""What a program run shares among its commands: the folder, the store, the clock.
+
+One object per program, passed to every handler. It holds no job and decides
+nothing; it writes only notices.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from enum import Enum, auto
+from pathlib import Path
+
+from queuectl.commands import output
+from queuectl.job import Job
+from queuectl.stores.base import Store
+
+
+class Mode(Enum):
+    """How commands arrive."""
+
+    ONE_SHOT = auto()
+    SCRIPT = auto()
+    SHELL = auto()
+
+
+class Context:
+    """The surroundings of a command.
+
+    *open_store* makes the store when a command first needs one. *confirm* asks
+    a person a yes-no question; it is None where there is nobody to ask.
+    *reads_script* says that standard input is the script itself, so that no
+    command may read from it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        mode: Mode,
+        open_store: Callable[[Path], Store] | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        confirm: Callable[[str], bool] | None = None,
+        reads_script: bool = False,
+        is_debug: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.mode = mode
+        self.confirm = confirm
+        self.reads_script = reads_script
+        self.is_debug = is_debug
+        self.is_leaving = False
+        self.line_number = 0
+        self.now = clock
+        self._open_store = open_store
+        self._store: Store | None = None
+
+    @property
+    def program(self) -> str:
+        """What a command line begins with, as its help shows it."""
+        return "queuectl" if self.mode is Mode.ONE_SHOT else ""
+
+    @property
+    def store(self) -> Store:
+        """The store, opened on first use."""
+        if self._store is None:
+            if self._open_store is None:
+                # Here, because help and usage errors need no store.
+                from queuectl.stores import open_store
+
+                self._open_store = open_store
+            self._store = self._open_store(self.folder)
+        return self._store
+
+    def rest(self) -> None:
+        """Bring the data to rest before waiting for input; the store stays open."""
+        if self._store is not None:
+            self._store.rest()
+
+    def close(self) -> None:
+        """Bring the data to rest and let go of it; a later command opens it anew."""
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
+    def rescue(self) -> None:
+        """Take back the jobs of workers that have died, so that what is read next is true."""
+        from queuectl import rescue
+
+        rescue.rescue_dead(self.store, self.folder)
+
+    def forget_output(self, jobs: Iterable[Job]) -> None:
+        """Remove what *jobs*, which are no longer in the queue, have written."""
+        from queuectl import logs
+
+        for job in jobs:
+            logs.remove_outputs(self.folder, job)
+
+    def live_pids(self) -> list[int]:
+        """Return the PIDs of the running workers, in their order."""
+        from queuectl import liveness
+
+        live = [worker for worker in liveness.read_workers(self.folder) if worker.is_alive]
+        return sorted(worker.pid for worker in live if worker.pid is not None)
+
+    def notify(self, text: str, *, lines_below: int = 0) -> None:
+        """Tell the person, not the reader of the results, and say which line it is about.
+
+        That is the first one of the command, or the one so many *lines_below*.
+        """
+        place = {
+            Mode.ONE_SHOT: "queuectl: ",
+            Mode.SCRIPT: f"script:{self.line_number + lines_below}: ",
+            Mode.SHELL: "",
+        }
+        output.write_notice(place[self.mode] + text)
+
+    def leave(self) -> None:
+        """End the shell or script after the running command."""
+        self.is_leaving = True

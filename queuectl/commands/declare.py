@@ -1,0 +1,105 @@
+"""How commands are declared: what every one of them has in common.
+
+A declaration is plain click; this adds examples to the help, did-you-mean to
+the names, and ``--json`` to what reads.
+"""
+
+import difflib
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from queuectl import times
+from queuectl.commands.results import Json, Result
+
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+#: What ``cli`` takes before the command, named here for those who write it behind.
+PROGRAM_OPTIONS = frozenset({"--data", "--debug", "--stop-on-error", "--version"})
+
+
+class UnknownCommand(click.UsageError):
+    """Raised when no command has this name."""
+
+    def __init__(self, name: str, known: Sequence[str], ctx: click.Context) -> None:
+        path = ctx.command_path.removeprefix("queuectl").strip()
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = (
+            f'did you mean "{f"{path} {near[0]}".strip()}"?'
+            if near
+            else f'"help{f" {path}" if path else ""}" lists them.'
+        )
+        super().__init__(f'No command "{f"{path} {name}".strip()}": {hint}', ctx)
+        self.name = name
+
+
+class Command(click.Command):
+    """A command whose help ends with examples."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **attributes: Any) -> None:
+        attributes.setdefault("context_settings", CONTEXT_SETTINGS)
+        super().__init__(*args, **attributes)
+        self.examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples as they would be typed here."""
+        write_examples(self.examples, ctx, formatter)
+
+
+class Group(click.Group):
+    """Commands under one noun, in the order of their declaration."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **attributes: Any) -> None:
+        attributes.setdefault("context_settings", CONTEXT_SETTINGS)
+        super().__init__(*args, **attributes)
+        self.examples = examples
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names as help lists them."""
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is refused with the nearest name."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
+            raise UnknownCommand(name, self.list_commands(ctx), ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples as they would be typed here."""
+        write_examples(self.examples, ctx, formatter)
+
+
+def read_duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Return an option's *value* as seconds: a callback for click."""
+    try:
+        return None if value is None else times.parse_duration_s(value)
+    except ValueError:
+        msg = f'"{value}" is no duration: write 90, 90s or 1h30m.'
+        raise click.BadParameter(msg, ctx, param) from None
+
+
+def reads(handler: Callable[..., Result]) -> Callable[..., Result]:
+    """Give a command that reads its ``--json``."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+    @functools.wraps(handler)
+    def answer(*args: Any, as_json: bool, **options: Any) -> Result:
+        result = handler(*args, **options)
+        return Json(result) if as_json else result
+
+    return answer
+
+
+def write_examples(examples: Sequence[str], ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    """End a help page with *examples*, one a line and never wrapped."""
+    program = ctx.find_root().info_name
+    with formatter.section("Examples"):
+        for example in examples:
+            formatter.write("  " + " ".join(filter(None, (program, example))) + "\n")

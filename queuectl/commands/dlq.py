@@ -1,0 +1,83 @@
+"""The commands about the dead letter queue."""
+
+import click
+
+from queuectl.commands.context import Context
+from queuectl.commands.declare import Group, reads
+from queuectl.commands.jobs import unique
+from queuectl.commands.results import DeadTable, JobsPurged, JobsRevived, Result
+from queuectl.errors import QueueCtlError, UsageError
+from queuectl.job import State
+
+
+@click.group("dlq", cls=Group, examples=("dlq list", "dlq retry job2", "dlq purge --all --yes"))
+def dlq() -> None:
+    """List, retry or purge the jobs that have no attempt left."""
+
+
+@dlq.command("list", examples=("dlq list", "dlq list --json"))
+@click.option("--limit", type=click.IntRange(min=0), help="At most this many jobs.")
+@reads
+@click.pass_obj
+def list_dead(context: Context, limit: int | None) -> Result:
+    """List the dead jobs, each with its last error.
+
+    Of a Python exception the name is shown; "show ID" and "logs ID" tell all.
+    """
+    context.rescue()
+    jobs = context.store.jobs([State.DEAD], limit=limit)
+    if not jobs:
+        context.notify("There are no dead jobs.")
+    return DeadTable(jobs)
+
+
+@dlq.command("retry", examples=("dlq retry job2", "dlq retry --all"))
+@click.argument("ids", metavar="[ID...]", nargs=-1)
+@click.option("--all", "takes_all", is_flag=True, help="All dead jobs.")
+@click.pass_obj
+def retry(context: Context, ids: tuple[str, ...], takes_all: bool) -> Result:
+    """Put dead jobs back into the queue.
+
+    They wait at its end, with no attempt counted.
+    """
+    revived = context.store.revive(_chosen(ids, takes_all, "retry"), now=context.now())
+    if not revived:
+        context.notify("There are no dead jobs.")
+    return JobsRevived(revived)
+
+
+@dlq.command("purge", examples=("dlq purge job2", "dlq purge --all --yes"))
+@click.argument("ids", metavar="[ID...]", nargs=-1)
+@click.option("--all", "takes_all", is_flag=True, help="All dead jobs.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask; needed for --all where nobody can be asked.")
+@click.pass_obj
+def purge(context: Context, ids: tuple[str, ...], takes_all: bool, yes: bool) -> Result:
+    """Forget dead jobs for good."""
+    chosen = _chosen(ids, takes_all, "purge")
+    if chosen is None and not yes:
+        _ask(context)
+    purged = context.store.purge(chosen)
+    context.forget_output(purged)
+    if not purged:
+        context.notify("There are no dead jobs.")
+    return JobsPurged(purged)
+
+
+def _chosen(ids: tuple[str, ...], takes_all: bool, verb: str) -> list[str] | None:
+    """Return the ids that are meant, None for all."""
+    if bool(ids) == takes_all:
+        both = "not both" if ids else "one of them"
+        msg = f'"dlq {verb}" takes ids or --all, {both}: "dlq list" shows the dead jobs.'
+        raise UsageError(msg)
+    return None if takes_all else unique(ids)
+
+
+def _ask(context: Context) -> None:
+    """Let a person confirm that the whole DLQ is to be forgotten; raise if nobody is there, or says no."""
+    if context.confirm is None:
+        msg = '"dlq purge --all" forgets every dead job: confirm it with --yes.'
+        raise UsageError(msg)
+    count = context.store.counts()[State.DEAD]
+    if count and not context.confirm(f"Forget {count} dead job{'s' if count > 1 else ''} for good?"):
+        msg = "Nothing was purged."
+        raise QueueCtlError(msg)

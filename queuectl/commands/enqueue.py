@@ -1,0 +1,184 @@
+"""The command ``enqueue``: from its many forms of input to one batch of job specs."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from queuectl import specs
+from queuectl.commands.context import Context
+from queuectl.commands.declare import Command, reads
+from queuectl.commands.results import JobsAdded, Result
+from queuectl.errors import SyntaxProblem, UsageError
+from queuectl.specs import JobSpec
+
+_COMMAND = "queuectl.command"  # key of what stands after `--`
+_TEXT = "queuectl.text"  # key of the words that are JSON
+_OPENERS, _CLOSERS = ("{", "["), ("}", "]")
+_QUOTES = "'\"“”‘’"  # of which some shells leave one before the brace
+
+
+class _EnqueueCommand(Command):
+    """A command whose words may be JSON that was split at its blanks, or a command line after ``--``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Set aside what is no option, so that nothing in it is taken for one."""
+        options, text, command = divide(args)
+        ctx.meta[_TEXT], ctx.meta[_COMMAND] = text, command
+        return super().parse_args(ctx, options)
+
+
+@click.command(
+    "enqueue",
+    cls=_EnqueueCommand,
+    options_metavar="[OPTIONS]",
+    examples=(
+        "enqueue '{id: job1, command: \"echo Hello\"}'",
+        'enqueue \'{"id": "job2", "command": "sleep 5", "max_retries": 5, "timeout": 30}\'',
+        "enqueue --id job3 -- python train.py --lr 3",
+        "enqueue -f jobs.json",
+    ),
+)
+@click.argument("words", metavar="[JOB...] [-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
+@click.option("--id", help="The job's id; one is made if it is not given.")
+@click.option(
+    "--max-retries", metavar="N", help='Failed attempts until the job is dead; else "config get max-retries".'
+)
+@click.option("--timeout", metavar="T", help="Longest run of an attempt: 90, 90s, 1h30m.")
+@click.option("--env", metavar="NAME=VALUE", multiple=True, help="Set a variable for the command; may be repeated.")
+@click.option("--cwd", metavar="DIR", help="Where the command runs; else the current directory.")
+@click.option("--file", "-f", metavar="FILE", help='Read jobs from a file, or from standard input if it is "-".')
+@reads
+@click.pass_context
+def enqueue(ctx: click.Context, /, words: tuple[str, ...], file: str | None, **fields: Any) -> Result:
+    """Add jobs to the queue, all of them or none.
+
+    A JOB is a JSON object, strict or relaxed as in the examples, with the fields id, command, max_retries, timeout, env
+    and cwd; several objects or an array are several jobs. A file holds an object or array in any layout, JSON lines, or
+    plain commands, one a line. "enqueue -" reads the same from standard input.
+
+    Options hold for every job that does not say otherwise itself. Words after "--" are a command as the shell would run
+    it: one word as it is, several each kept whole.
+    """
+    context: Context = ctx.obj
+    command: list[str] | None = ctx.meta[_COMMAND]
+    text = " ".join((*words, *ctx.meta[_TEXT]))
+    if file is None and text == "-":
+        file, text = "-", ""
+    if sum((file is not None, bool(text), command is not None)) > 1:
+        msg = "Give jobs in one way: as JSON, with -f FILE, or as a command after --."
+        raise UsageError(msg)
+    given = {**fields, "env": _environment(fields["env"])}
+    if command is not None:
+        batch = [specs.spec_from_options(command=_as_typed(command), **given)]
+    else:
+        found = _read(context, file) if file is not None else specs.read_specs(text, allow_plain=False)
+        for notice in found.notices:
+            context.notify(notice)
+        batch = _complete(found.specs, given)
+    here = str(_here())
+    placed = [msgspec.structs.replace(spec, cwd=str(Path(here, spec.cwd)) if spec.cwd else here) for spec in batch]
+    return JobsAdded(context.store.enqueue(placed, now=context.now()))
+
+
+def divide(args: Sequence[str]) -> tuple[list[str], list[str], list[str] | None]:
+    """Return the options among *args*, the words of JSON, and the words after ``--`` (None: there is no ``--``).
+
+    JSON goes from a word that opens a brace to the one that closes it, blanks
+    and dashes in between and all; options may stand on both sides of it.
+    """
+    options: list[str] = []
+    text: list[str] = []
+    depth = 0
+    latest = options
+    for place, word in enumerate(args):
+        if depth <= 0 and word == "--":
+            return options, text, list(args[place + 1 :])
+        if depth > 0 or word.lstrip(_QUOTES).startswith(_OPENERS):
+            latest = text
+            depth += sum(map(word.count, _OPENERS)) - sum(map(word.count, _CLOSERS))
+        elif word.startswith("-"):
+            latest = options
+        latest.append(word)  # one that is neither belongs to what came before it
+    return options, text, None
+
+
+def _as_typed(command: list[str]) -> str:
+    """Return the words of a command as one line that a shell splits into the same words."""
+    return command[0] if len(command) == 1 else shlex.join(command)
+
+
+def _environment(pairs: Sequence[str]) -> dict[str, str]:
+    environment = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            msg = f'--env takes NAME=VALUE, not "{pair}".'
+            raise UsageError(msg)
+        environment[name] = value
+    return environment
+
+
+def _read(context: Context, file: str) -> specs.SpecBatch:
+    """Read the jobs in *file*; a problem in it is told with its place."""
+    if file != "-":
+        name, content = file, _content(Path(file))
+    elif context.reads_script:
+        msg = "The script itself comes from standard input: enqueue - would eat the rest of it. Use enqueue -f FILE."
+        raise UsageError(msg)
+    else:
+        name, content = "standard input", sys.stdin.buffer.read()
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        msg = f'{name}:{line}: byte 0x{content[error.start]:02x} is not UTF-8: save the file as "UTF-8".'
+        raise UsageError(msg) from None
+    try:
+        return specs.read_specs(text, allow_plain=True)
+    except SyntaxProblem as problem:
+        line, column = problem.place
+        msg = f"{name}:{line}:{column}: {problem.message}"
+        raise SyntaxProblem(msg, text=problem.text, offset=problem.offset) from None
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        msg = f"The current directory cannot be used ({error.strerror}): change to another one first."
+        raise UsageError(msg) from None
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        msg = f'The file "{file}" cannot be read: {error.strerror}.'
+        raise UsageError(msg) from None
+
+
+def _complete(found: list[JobSpec], given: dict[str, Any]) -> list[JobSpec]:
+    """Return the specs with what they do not say themselves as *given* by options."""
+    if not any(given.values()):
+        return found
+    # The command is only there to have the options checked.
+    options = specs.spec_from_options(command="true", **given)
+    if options.id is not None and (len(found) != 1 or found[0].id is not None):
+        msg = "--id names a single job that has no id yet." if found else "--id names a job, and there is none."
+        raise UsageError(msg)
+    return [
+        msgspec.structs.replace(
+            spec,
+            id=spec.id or options.id,
+            max_retries=options.max_retries if spec.max_retries is None else spec.max_retries,
+            timeout=options.timeout if spec.timeout is None else spec.timeout,
+            env={**options.env, **spec.env},
+            cwd=spec.cwd or options.cwd,
+        )
+        for spec in found
+    ]

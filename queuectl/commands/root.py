@@ -1,0 +1,52 @@
+"""All commands together: what the first word of a line may be."""
+
+import click
+
+from queuectl.commands.config import config
+from queuectl.commands.context import Context, Mode
+from queuectl.commands.declare import Group
+from queuectl.commands.dlq import dlq
+from queuectl.commands.enqueue import enqueue
+from queuectl.commands.jobs import cancel, list_jobs, logs, remove, show
+from queuectl.commands.session import leave, show_help
+from queuectl.commands.status import status
+from queuectl.commands.wait import wait
+from queuectl.commands.workers import worker
+
+_LEAVING = frozenset({"exit", "quit"})
+
+
+class _Root(Group):
+    """The commands, less those that mean nothing where no session is to be left."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names as help lists them here."""
+        context = ctx.find_object(Context)
+        hidden = _LEAVING if context is not None and context.mode is Mode.ONE_SHOT else frozenset()
+        return [name for name in super().list_commands(ctx) if name not in hidden]
+
+
+root = _Root(
+    "queuectl",
+    help="Run shell commands in the background: enqueue them, start workers, look at what became of them.",
+    examples=("enqueue '{id: job1, command: \"echo Hello\"}'", "worker start --count 2", "status"),
+    subcommand_metavar="COMMAND [ARGS]...",
+)
+for _name, _command in (
+    ("enqueue", enqueue),
+    ("list", list_jobs),
+    ("show", show),
+    ("logs", logs),
+    ("status", status),
+    ("wait", wait),
+    ("cancel", cancel),
+    ("remove", remove),
+    ("delete", remove),
+    ("dlq", dlq),
+    ("worker", worker),
+    ("config", config),
+    ("help", show_help),
+    ("exit", leave),
+    ("quit", leave),
+):
+    root.add_command(_command, _name)

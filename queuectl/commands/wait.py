@@ -1,0 +1,155 @@
+"""The command ``wait``: it watches the files, and reads only when one has changed."""
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from queuectl.commands.context import Context
+from queuectl.commands.declare import Command, read_duration, reads
+from queuectl.commands.jobs import unique
+from queuectl.commands.results import JobsEnded, Result
+from queuectl.errors import JobNotFound, WaitTimedOut
+from queuectl.job import Job, State
+from queuectl.times import format_duration, to_text
+
+_GLANCE_S = 0.02  # between looks at the times of the files
+_ROUND_S = 1.0  # between looks at workers, and at jobs when no file has changed
+_SHARE = 4  # looking pauses for so many times as long as it has taken
+_TICK_NS = 20_000_000  # files' times are no finer than the kernel's tick, at most 10 ms
+
+_UNFINISHED = frozenset(state for state in State if not state.is_final)
+
+
+@click.command("wait", cls=Command, examples=("wait", "wait job1 job2 --timeout 1m", "wait --exit-zero"))
+@click.argument("ids", metavar="[ID...]", nargs=-1)
+@click.option(
+    "--timeout",
+    metavar="T",
+    callback=read_duration,
+    help="Give up after this time (90, 90s, 1h30m), with exit code 124.",
+)
+@click.option("--exit-zero", is_flag=True, help="End with 0 even if a job is dead or cancelled.")
+@reads
+@click.pass_obj
+def wait(context: Context, ids: tuple[str, ...], timeout: float | None, exit_zero: bool) -> Result:
+    """Wait until the named jobs, or all jobs, have ended.
+
+    A job has ended once it is completed, dead or cancelled. The exit code is 1 if any is dead or cancelled.
+    """
+    context.rescue()
+    goal = _Named(context, unique(ids)) if ids else _All(context)
+    _watch(context, goal, timeout)
+    return JobsEnded(goal.ended(), forgives=exit_zero)
+
+
+class _Named:
+    """The end of certain jobs."""
+
+    def __init__(self, context: Context, ids: list[str]) -> None:
+        self._store = context.store
+        self._ended: list[Job] = []
+        for id in ids:
+            self._store.job(id)  # raises for one that is not there, before any waiting
+        self._ids = ids
+
+    def is_reached(self) -> bool:
+        """Whether all have ended; looks at one unfinished job, however many there are."""
+        while len(self._ended) < len(self._ids):
+            job = self._store.job(self._ids[len(self._ended)])
+            if not job.state.is_final:
+                return False
+            self._ended.append(job)
+        return True
+
+    def describe(self) -> str:
+        """Say what is being waited for."""
+        job = self._store.job(self._ids[len(self._ended)])
+        return f'job "{job.id}" is {job.state}'
+
+    def ended(self) -> list[Job]:
+        """Return the jobs, in the order of their names."""
+        return self._ended
+
+
+class _All:
+    """The end of every job that is unfinished now or is enqueued meanwhile."""
+
+    def __init__(self, context: Context) -> None:
+        self._store = context.store
+        self._since = to_text(context.now())
+        unfinished = self._store.jobs(_UNFINISHED)
+        # The time alone would miss a job that had ended but was not settled yet.
+        self._ids = {job.id for job in unfinished}
+        self._watched = unfinished[-1].id if unfinished else None
+
+    def is_reached(self) -> bool:
+        """Whether no job is unfinished; looks at one job, the likely last, and at all only when that has ended."""
+        while self._watched is not None:
+            with suppress(JobNotFound):  # it was removed
+                if not self._store.job(self._watched).state.is_final:
+                    return False
+            unfinished = self._store.jobs(_UNFINISHED)
+            self._watched = unfinished[-1].id if unfinished else None
+        return True
+
+    def describe(self) -> str:
+        """Say what is being waited for."""
+        counts = self._store.counts()
+        count = sum(counts[state] for state in _UNFINISHED)
+        return f"{count} job{'s have' if count != 1 else ' has'} not ended"
+
+    def ended(self) -> list[Job]:
+        """Return what was waited for, in the order of enqueueing; what had ended before is no part of it."""
+        if not self._ids:
+            return []
+        return [
+            job
+            for job in self._store.jobs()
+            if job.state.is_final and (job.id in self._ids or job.updated_at >= self._since)
+        ]
+
+
+def _watch(context: Context, goal: _Named | _All, timeout_s: float | None) -> None:
+    """Return once *goal* is reached; raise ``WaitTimedOut`` after *timeout_s*."""
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    next_round = 0.0
+    is_warned = False
+    while True:
+        began = time.monotonic()
+        stamp = _stamp(context.folder)
+        if goal.is_reached():
+            return
+        if began >= next_round:
+            context.rescue()
+            if not is_warned and not context.live_pids():
+                context.notify('No worker is running: "worker start" starts one.')
+                is_warned = True
+            next_round = began + _ROUND_S
+        rest_until = time.monotonic() + _SHARE * (time.monotonic() - began)
+        while True:
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                msg = f"Gave up after {format_duration(timeout_s or 0)}: {goal.describe()}."
+                raise WaitTimedOut(msg)
+            if now >= next_round or (now >= rest_until and _stamp(context.folder) != stamp):
+                break
+            time.sleep(_GLANCE_S if deadline is None else min(_GLANCE_S, deadline - now))
+
+
+def _stamp(folder: Path) -> object:
+    """Return what differs once anything in *folder* has changed.
+
+    A file that has changed within the last few milliseconds may change again
+    under the same time, so for that long no two stamps are alike.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            times = sorted((entry.name, entry.stat(follow_symlinks=False).st_mtime_ns) for entry in entries)
+    except OSError:  # it does not exist yet, or a file went away in the middle: look again
+        return object()
+    newest = max((mtime for _, mtime in times), default=0)
+    is_fresh = 0 <= time.time_ns() - newest < _TICK_NS
+    return object() if is_fresh else times

@@ -1,0 +1,91 @@
+"""The commands about workers."""
+
+from collections.abc import Iterator
+
+import click
+
+from queuectl import times
+from queuectl.commands.context import Context
+from queuectl.commands.declare import Group, reads
+from queuectl.commands.results import (
+    AllWorkersStopped,
+    NoWorkers,
+    Result,
+    WorkerRow,
+    WorkersStarted,
+    WorkersStarting,
+    WorkerStopped,
+    WorkerTable,
+)
+
+MAX_WORKERS = 256  #: of one ``worker start``
+
+
+@click.group("worker", cls=Group, examples=("worker start --count 2", "worker list", "worker stop"))
+def worker() -> None:
+    """Start, stop or list workers."""
+
+
+@worker.command("start", examples=("worker start", "worker start --count 4"))
+@click.option(
+    "--count", "-n", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True, help="How many workers to add."
+)
+@click.pass_obj
+def start(context: Context, count: int) -> Iterator[Result]:
+    """Start workers in the background; they outlive the shell.
+
+    Workers that already run go on: a second start adds to them.
+    """
+    # Here, as in the other handlers: only what acts on workers loads what runs them.
+    from queuectl import pool
+
+    yield WorkersStarting(count)
+    yield WorkersStarted(pool.start(context.folder, count))
+
+
+@worker.command("stop", examples=("worker stop", "worker stop 12345", "worker stop --now"))
+@click.argument("pids", metavar="[PID...]", type=click.IntRange(min=1), nargs=-1)
+@click.option("--now", is_flag=True, help="Do not let running commands finish within the grace time.")
+@click.pass_obj
+def stop(context: Context, pids: tuple[int, ...], now: bool) -> Iterator[Result]:
+    """Stop all workers, or those with these PIDs.
+
+    Waits until they have ended. A running command may finish within the grace time ("config get grace"); after that it
+    is ended and its job waits again.
+    """
+    from queuectl import pool
+
+    context.rescue()
+    if not pids and not context.live_pids():
+        yield NoWorkers()
+        return
+    settings = context.store.settings()
+    limit_s = settings.kill_after_s + (0.0 if now else settings.grace_s)
+    for pid in pool.stop(context.folder, list(dict.fromkeys(pids)) or None, now=now, limit_s=limit_s):
+        yield WorkerStopped(pid)
+    if not pids:
+        yield AllWorkersStopped()
+
+
+@worker.command("list", examples=("worker list", "worker list --json"))
+@reads
+@click.pass_obj
+def list_workers(context: Context) -> Result:
+    """List the running workers and what they run."""
+    from queuectl import liveness
+
+    context.rescue()
+    live = [worker for worker in liveness.read_workers(context.folder) if worker.is_alive]
+    if not live:
+        context.notify('No worker is running: "worker start" starts one.')
+    return WorkerTable(
+        [
+            WorkerRow(
+                pid=worker.pid,
+                pool_pid=worker.pool_pid,
+                started_at=None if worker.started_at is None else times.to_text(worker.started_at),
+                job_id=worker.job_id,
+            )
+            for worker in live
+        ]
+    )

@@ -1,0 +1,319 @@
+"""From values to words: the only place that formats. It writes nothing.
+
+Text from jobs is not trusted: control characters are shown, never sent. The
+layout is the same at a terminal and in a pipe, and nothing is ever cut.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import singledispatch
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from queuectl import times
+from queuectl.commands import results
+from queuectl.job import Job, State
+
+_AROUND = 60  # characters of a long line to show on each side of a problem
+MANY = 20  #: of more jobs than this, a sentence names the number instead of each
+
+#: Control and formatting characters, line separators, lone surrogates: what could move the cursor,
+#: colour, reverse or hide text. The joiners of emoji and of Indic scripts are left alone.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f\ud800-\udfff]"
+)
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+#: The last line of a Python traceback. Without a dot only names that say what they are count: `sh: 1: …` is none,
+#: and `Error: …` says less than what follows it.
+_EXCEPTION = re.compile(
+    r"(?P<name>(?:[A-Za-z_]\w*\.)+[A-Z]\w*|\w+(?:Error|Exception|Warning|ExceptionGroup)"
+    r"|KeyboardInterrupt|SystemExit|StopIteration|StopAsyncIteration|GeneratorExit)(?::(?:\s.*)?)?"
+)
+
+
+def visible(text: str) -> str:
+    """Return *text* with all that cannot be seen written as in a Python string: ``\\x1b``, ``\\n``."""
+    return text if text.isprintable() else _UNSEEN.sub(_escape, text)
+
+
+def error_name(error: str | None) -> str:
+    """Return *error* as the DLQ shows it: a Python exception by its name alone."""
+    match = _EXCEPTION.fullmatch(error or "")
+    return match["name"] if match else error or ""
+
+
+@singledispatch
+def lines(result: results.Result) -> Iterator[str]:
+    """Yield the lines that say *result*."""
+    raise NotImplementedError(type(result).__name__)
+
+
+@lines.register
+def _(result: results.Text) -> Iterator[str]:
+    yield result.text
+
+
+@lines.register
+def _(result: results.JobsAdded) -> Iterator[str]:
+    if len(result.ids) > MANY:
+        first, last = visible(result.ids[0]), visible(result.ids[-1])
+        yield f"{len(result.ids)} jobs added to the queue with job ids: {first} ... {last}"
+    else:
+        yield from (f"Job added to the queue with job id: {visible(id)}" for id in result.ids)
+
+
+@lines.register
+def _(result: results.JobTable) -> Iterator[str]:
+    yield f"{'ID':<15} {'State':<10} Command"
+    yield "-" * 60
+    for job in result.jobs:
+        yield f"{visible(job.id):<15} {job.state:<10} {visible(job.command)}"
+
+
+@lines.register
+def _(result: results.DeadTable) -> Iterator[str]:
+    yield f"{'ID':<15} {'Command':<29} Error"
+    yield "-" * 70
+    for job in result.jobs:
+        yield f"{visible(job.id):<15} {visible(job.command):<29} {visible(error_name(job.error))}".rstrip()
+
+
+@lines.register
+def _(result: results.JobDetails) -> Iterator[str]:
+    for name, value in _details(result.job):
+        if value is not None:
+            yield f"{name:<17}: {visible(str(value))}"
+
+
+@lines.register
+def _(result: results.JobsCancelled) -> Iterator[str]:
+    yield from _each(
+        result.jobs,
+        lambda job: (
+            f"Job '{job.id}' has been cancelled."
+            if job.state is State.CANCELLED
+            else f"Job '{job.id}' is running: its worker has been told to cancel it."
+        ),
+        "jobs have been cancelled; those that run end now.",
+    )
+
+
+@lines.register
+def _(result: results.JobsRemoved) -> Iterator[str]:
+    yield from _each(result.jobs, lambda job: f"Job '{job.id}' has been removed.", "jobs have been removed.")
+
+
+@lines.register
+def _(result: results.JobsRevived) -> Iterator[str]:
+    words = "has been moved back to the main queue for retry."
+    yield from _each(result.jobs, lambda job: f"Job '{job.id}' {words}", words.replace("has", "jobs have", 1))
+
+
+@lines.register
+def _(result: results.JobsPurged) -> Iterator[str]:
+    words = "has been purged from the DLQ."
+    yield from _each(result.jobs, lambda job: f"Job '{job.id}' {words}", words.replace("has", "jobs have", 1))
+
+
+@lines.register
+def _(result: results.JobsEnded) -> Iterator[str]:
+    if not result.jobs:
+        yield "No job is waiting or running."
+        return
+    ends = [(state, sum(job.state is state for job in result.jobs)) for state in State]
+    number = len(result.jobs)
+    yield (
+        f"{number} job{'s have' if number > 1 else ' has'} ended: "
+        + ", ".join(f"{count} {state}" for state, count in ends if count)
+        + "."
+    )
+
+
+@lines.register
+def _(result: results.StatusReport) -> Iterator[str]:
+    yield f"Total Jobs: {sum(result.counts.values())}"
+    for state in State:
+        count = result.counts.get(state, 0)
+        if count or state is not State.CANCELLED:
+            yield f"  {state.capitalize():<12}: {count}"
+    if result.pids:
+        yield f"Active Workers: {len(result.pids)}"
+        yield f"Worker PIDs: {', '.join(map(str, result.pids))}"
+    else:
+        yield "No active workers."
+
+
+@lines.register
+def _(result: results.WorkersStarting) -> Iterator[str]:
+    yield f"Starting {result.count} worker(s)..."
+
+
+@lines.register
+def _(result: results.WorkersStarted) -> Iterator[str]:
+    yield "Workers started and running in background."
+    yield f"PIDs: [{', '.join(map(str, result.pids))}]"
+
+
+@lines.register
+def _(result: results.WorkerStopped) -> Iterator[str]:
+    yield f"Stopped worker PID {result.pid}"
+
+
+@lines.register
+def _(result: results.AllWorkersStopped) -> Iterator[str]:
+    yield "All workers stopped."
+
+
+@lines.register
+def _(result: results.NoWorkers) -> Iterator[str]:
+    yield "No active workers."
+
+
+@lines.register
+def _(result: results.WorkerTable) -> Iterator[str]:
+    yield f"{'PID':<10} {'Started':<24} Job"
+    yield "-" * 60
+    for worker in result.workers:
+        yield f"{worker.pid or '-':<10} {worker.started_at or '-':<24} {visible(worker.job_id or '-')}"
+
+
+@lines.register
+def _(result: results.SettingTable) -> Iterator[str]:
+    yield f"{'Key':<15} {'Value':<10} {'Default':<10} Origin"
+    yield "-" * 60
+    for row in result.rows:
+        setting = row.setting
+        value, default = setting.show(row.value), setting.show(setting.default)
+        yield f"{setting.key:<15} {value:<10} {default:<10} {_origin(row)}"
+
+
+@lines.register
+def _(result: results.SettingValue) -> Iterator[str]:
+    yield result.row.setting.show(result.row.value)
+
+
+@lines.register
+def _(result: results.SettingChanged) -> Iterator[str]:
+    row = result.row
+    yield f"{row.setting.key} = {row.setting.show(row.value)}{'' if row.is_chosen else ' (the default)'}"
+
+
+@lines.register
+def _(result: results.Json) -> Iterator[str]:
+    value = as_data(result.result)
+    if not isinstance(value, list):
+        yield msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    elif not value:
+        yield "[]"
+    else:
+        # One element a line, so that lines can be searched and a long answer is never held twice.
+        yield "["
+        for number, element in enumerate(value, start=1):
+            yield f" {msgspec.json.encode(element).decode()}{',' if number < len(value) else ''}"
+        yield "]"
+
+
+def as_data(result: results.Result) -> Any:
+    """Return *result* as what ``--json`` prints: lists, dictionaries and structs."""
+    match result:
+        case results.JobTable(jobs=jobs) | results.DeadTable(jobs=jobs) | results.JobsEnded(jobs=jobs):
+            return list(jobs)
+        case results.JobDetails(job=job):
+            return job
+        case results.JobsAdded(ids=ids):
+            return list(ids)
+        case results.StatusReport(counts=counts, pids=pids):
+            states = {str(state): counts.get(state, 0) for state in State}
+            return {"total": sum(counts.values()), "states": states, "workers": list(pids)}
+        case results.WorkerTable(workers=workers):
+            return list(workers)
+        case results.SettingTable(rows=rows):
+            return [_setting_data(row) for row in rows]
+        case results.SettingValue(row=row):
+            return _setting_data(row)
+        case results.JobOutput():
+            return {
+                "id": result.id,
+                "attempt": result.attempt,
+                "stdout": _read_text(result.stdout),
+                "stderr": _read_text(result.stderr),
+            }
+    raise NotImplementedError(type(result).__name__)
+
+
+def point_at(text: str, offset: int) -> tuple[str, str]:
+    """Return the line of *text* around *offset*, and one with a caret under that place."""
+    start = text.rfind("\n", 0, offset) + 1
+    end = text.find("\n", offset)
+    line, column = text[start : len(text) if end < 0 else end], offset - start
+    left = max(0, column - _AROUND) if len(line) > 2 * _AROUND else 0
+    right = left + 2 * _AROUND if len(line) > 2 * _AROUND else len(line)
+    before = ("..." if left else "") + visible(line[left:column])
+    after = visible(line[column:right]) + ("..." if right < len(line) else "")
+    return before + after, " " * _columns(before) + "^"
+
+
+def _columns(text: str) -> int:
+    """Return how many columns a terminal needs for *text*."""
+    if text.isascii():
+        return len(text)
+    # Here, because few lines need it.
+    import unicodedata
+
+    return sum(
+        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text
+    )
+
+
+def _escape(match: re.Match[str]) -> str:
+    sign = match[0]
+    code = ord(sign)
+    return _ESCAPES.get(sign) or (
+        f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    )
+
+
+def _each(jobs: Sequence[Job], say: Callable[[Job], str], words: str) -> Iterator[str]:
+    """Yield a sentence a job, or one for *jobs* as a whole if there are many."""
+    if len(jobs) > MANY:
+        yield f"{len(jobs)} {words}"
+    else:
+        yield from (visible(say(job)) for job in jobs)
+
+
+def _details(job: Job) -> Iterator[tuple[str, object]]:
+    """Yield what there is to say of *job*; the values of its environment may be secrets and are not shown."""
+    yield "ID", job.id
+    yield "Command", job.command
+    yield "State", f"{job.state}, to be cancelled" if job.cancel_requested else job.state
+    yield "Attempts", job.attempts
+    yield "Max retries", job.max_retries
+    yield "Crashes", job.crashes or None
+    yield "Next attempt", job.run_at
+    yield "Timeout", None if job.timeout is None else times.format_duration(job.timeout)
+    yield "Environment", ", ".join(job.env) or None
+    yield "Directory", job.cwd
+    yield "Created", job.created_at
+    yield "Updated", job.updated_at
+    yield "Started", job.started_at
+    yield "Finished", job.finished_at
+    yield "Exit code", job.exit_code
+    yield "Error", job.error
+    yield "Worker PID", job.worker
+
+
+def _origin(row: results.SettingRow) -> str:
+    return "set" if row.is_chosen else "default"
+
+
+def _setting_data(row: results.SettingRow) -> dict[str, object]:
+    setting = row.setting
+    return {"key": setting.key, "value": row.value, "default": setting.default, "origin": _origin(row)}
+
+
+def _read_text(path: Path) -> str:
+    return path.read_bytes().decode(errors="replace") if path.exists() else ""
