@@ -1,9 +1,7 @@
-"""The command ``wait``: it watches the files, and reads only when one has changed."""
+"""The command ``wait``: it watches the store, and reads only when something has changed."""
 
-import os
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import click
 
@@ -15,10 +13,9 @@ from queuectl.errors import JobNotFound, WaitTimedOut
 from queuectl.job import Job, State
 from queuectl.times import format_duration, to_text
 
-_GLANCE_S = 0.02  # between looks at the times of the files
-_ROUND_S = 1.0  # between looks at workers, and at jobs when no file has changed
+_GLANCE_S = 0.02  # between looks at the store's stamp
+_ROUND_S = 1.0  # between looks at workers, and at jobs when nothing has changed
 _SHARE = 4  # looking pauses for so many times as long as it has taken
-_TICK_NS = 20_000_000  # files' times are no finer than the kernel's tick, at most 10 ms
 
 _UNFINISHED = frozenset(state for state in State if not state.is_final)
 
@@ -119,7 +116,7 @@ def _watch(context: Context, goal: _Named | _All, timeout_s: float | None) -> No
     is_warned = False
     while True:
         began = time.monotonic()
-        stamp = _stamp(context.folder)
+        stamp = context.store.stamp()
         if goal.is_reached():
             return
         if began >= next_round:
@@ -134,22 +131,6 @@ def _watch(context: Context, goal: _Named | _All, timeout_s: float | None) -> No
             if deadline is not None and now >= deadline:
                 msg = f"Gave up after {format_duration(timeout_s or 0)}: {goal.describe()}."
                 raise WaitTimedOut(msg)
-            if now >= next_round or (now >= rest_until and _stamp(context.folder) != stamp):
+            if now >= next_round or (now >= rest_until and context.store.stamp() != stamp):
                 break
             time.sleep(_GLANCE_S if deadline is None else min(_GLANCE_S, deadline - now))
-
-
-def _stamp(folder: Path) -> object:
-    """Return what differs once anything in *folder* has changed.
-
-    A file that has changed within the last few milliseconds may change again
-    under the same time, so for that long no two stamps are alike.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            times = sorted((entry.name, entry.stat(follow_symlinks=False).st_mtime_ns) for entry in entries)
-    except OSError:  # it does not exist yet, or a file went away in the middle: look again
-        return object()
-    newest = max((mtime for _, mtime in times), default=0)
-    is_fresh = 0 <= time.time_ns() - newest < _TICK_NS
-    return object() if is_fresh else times

@@ -105,6 +105,10 @@ class Store(Protocol):
         """Return how many jobs are in each state, zero included."""
         ...
 
+    def stamp(self) -> object:
+        """Return what differs from an earlier one once anything has changed since; cheap, for who waits."""
+        ...
+
     # -- workers --
 
     def prepare_for_work(self) -> None:

@@ -123,7 +123,7 @@ class DataFiles:
         marks = {}
         for file, path in self._paths.items():
             try:
-                status = path.stat()
+                status = os.stat(path)  # noqa: PTH116 - at every locking: a Path costs as much as the call
             except FileNotFoundError as error:
                 msg = f"{path} is missing: restore it from a copy. Nothing was changed."
                 raise StoreDamaged(msg, path=str(path)) from error

@@ -1,6 +1,7 @@
 """The data folder itself: made on first use, private, and on a file system that can lock."""
 
 import os
+import time
 from pathlib import Path
 
 from queuectl.errors import StoreUnavailable
@@ -14,6 +15,7 @@ _NETWORK_SYSTEMS = frozenset(
         *("lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "smb3", "smbfs"),
     }
 )
+_TICK_NS = 20_000_000  # files' times are no finer than the kernel's tick, at most 10 ms
 WORKERS = "workers"
 LOGS = "logs"
 
@@ -70,6 +72,22 @@ def file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
         if fields.split()[2] == number:
             return source.split()[0]
     return ""
+
+
+def stamp(folder: Path) -> object:
+    """Return what differs from an earlier one once a file of *folder* has changed since.
+
+    A file that has changed within the last few milliseconds may change again
+    under the same time, so for that long no two stamps are alike.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            times = sorted((entry.name, entry.stat(follow_symlinks=False).st_mtime_ns) for entry in entries)
+    except OSError:  # a file went away in the middle: look again
+        return object()
+    newest = max((mtime for _, mtime in times), default=0)
+    is_fresh = 0 <= time.time_ns() - newest < _TICK_NS
+    return object() if is_fresh else times
 
 
 def has_workers(folder: Path) -> bool:

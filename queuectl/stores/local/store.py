@@ -160,6 +160,10 @@ class LocalStore:
                 counts[line.head.state] += 1
         return counts
 
+    def stamp(self) -> object:
+        """Return what differs once anything has changed; see ``Store``."""
+        return folder.stamp(self.folder)
+
     # -- workers --
 
     def prepare_for_work(self) -> None:

@@ -1,0 +1,1 @@
+"""The measurements of ``docs/performance.md``: QueueCTL beside bare programs, in turns."""

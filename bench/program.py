@@ -1,0 +1,74 @@
+"""QueueCTL as its users have it: the command line, on a data folder of its own.
+
+What the queue holds is read from its files and without its lock, so that looking disturbs nobody.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from bench.workplace import ROOT, Finished, Workplace
+
+_GLANCE_S = 0.02
+_QUIET_S = 0.5  #: the files are at most 0.2 s behind, so what has not changed for so long is worth reading
+_PATIENCE_S = 60.0  #: nothing measured here stands still for so long
+
+
+class Entry(msgspec.Struct):
+    """What the measurements have to know of a job."""
+
+    state: str
+    attempts: int
+    exit_code: int | None = None
+    finished_at: str | None = None
+
+
+_decode = msgspec.json.Decoder(list[Entry]).decode
+
+
+class Queue:
+    """The program on the data folder *data*."""
+
+    def __init__(self, place: Workplace, data: Path) -> None:
+        self._place = place
+        self._argv = (sys.executable, ROOT / "queuectl.py", "--data", data)
+        self.jobs_path = data / "jobs.json"
+
+    def run(self, *words: str | Path, stdin: Path | None = None) -> Finished:
+        """Run one command, or the script *stdin*, as a process; a failure is an error."""
+        return self._place.run([*self._argv, *words], stdin=stdin)
+
+    @contextmanager
+    def workers(self, count: int) -> Iterator[None]:
+        """Have *count* workers, who are stopped at the end."""
+        self.run("worker", "start", "--count", str(count))
+        try:
+            yield
+            self.run("worker", "stop")
+        except BaseException:
+            self.run("worker", "stop", "--now")
+            raise
+
+    def entries(self) -> list[Entry]:
+        """Return the jobs of the main queue."""
+        return _decode(self.jobs_path.read_bytes())
+
+    def wait_until(self, is_reached: Callable[[list[Entry]], bool]) -> list[Entry]:
+        """Return the jobs once *is_reached* of them; until the files are quiet, only their time is looked at."""
+        mtime, since, is_known = 0, time.monotonic(), False
+        while True:
+            newest = self.jobs_path.stat().st_mtime_ns
+            now = time.monotonic()
+            if newest != mtime:
+                mtime, since, is_known = newest, now, False
+            elif not is_known and now - since >= _QUIET_S:
+                entries = self.entries()
+                if is_reached(entries):
+                    return entries
+                is_known = True
+            assert now - since < _PATIENCE_S, f"{self.jobs_path.name} has not changed for {_PATIENCE_S:g} s"
+            time.sleep(_GLANCE_S)

@@ -1,0 +1,103 @@
+"""Where measurements take place: a folder of their own on a real disk, and processes that are timed as a whole.
+
+What is made here is removed at the end; only processes that were started here are ended.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from queuectl.stores.local.folder import file_system
+
+ROOT = Path(__file__).resolve().parent.parent
+BARE = Path(__file__).resolve().parent / "bare"  #: scripts that do the same work and nothing more
+LIMIT_S = 600.0  #: a process that runs longer hangs
+
+_MEMORY_SYSTEMS = frozenset({"tmpfs", "ramfs"})
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A process that has ended well: how long it took as a whole, and what it wrote on stdout."""
+
+    seconds: float
+    output: str
+
+
+class Workplace:
+    """A temporary folder, and what runs in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """Give a fresh folder, removed at the end."""
+        path = Path(tempfile.mkdtemp(dir=self.path, prefix="run-"))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path)
+
+    def run(self, argv: Sequence[str | Path], *, stdin: Path | None = None) -> Finished:
+        """Run *argv* to its end; a failure is an error. The time is that of the whole process."""
+        with (
+            tempfile.TemporaryFile(dir=self.path) as out,
+            tempfile.TemporaryFile(dir=self.path) as err,
+            (stdin or Path(os.devnull)).open("rb") as source,
+        ):
+            begun = time.perf_counter()
+            with (
+                subprocess.Popen(
+                    argv, stdin=source, stdout=out, stderr=err, cwd=self.path, env=environment()
+                ) as process,
+                _ended_after(LIMIT_S, process),
+            ):
+                exit_code = process.wait()  # with a time limit of its own it would look only every 50 ms
+            seconds = time.perf_counter() - begun
+            err.seek(0)
+            assert exit_code == 0, f"exit code {exit_code} of {argv}: {err.read().decode()}"
+            out.seek(0)
+            return Finished(seconds, out.read().decode())
+
+    def run_bare(self, script: str, *arguments: str | Path) -> Finished:
+        """Run one of the bare scripts to its end."""
+        return self.run([sys.executable, BARE / script, *arguments])
+
+
+@contextmanager
+def _ended_after(limit_s: float, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Kill *process* if it is still there after *limit_s*, or when waiting for it is given up."""
+    timer = threading.Timer(limit_s, process.kill)
+    timer.start()
+    try:
+        yield
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        timer.cancel()
+
+
+def environment() -> dict[str, str]:
+    """Return what processes are started with: nothing that changes how Python or QueueCTL work."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "QUEUECTL_"))}
+
+
+@contextmanager
+def workplace(parent: Path) -> Iterator[Workplace]:
+    """Make a workplace below *parent*, which has to be on a disk: in memory a sync costs nothing."""
+    system = file_system(parent)
+    if system in _MEMORY_SYSTEMS:
+        msg = f"the folder for the measurements is on {system}, not on a disk: choose another one with --folder"
+        raise SystemExit(msg)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".bench-") as path:
+        yield Workplace(Path(path))
