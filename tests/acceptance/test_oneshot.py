@@ -1,7 +1,6 @@
 """One command on the command line, or a few with -c: the real program, and what a shell script needs of it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
