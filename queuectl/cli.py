@@ -41,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise  # a package is missing: `queuectl.py` knows what to say
     except Exception as error:  # noqa: BLE001 - as in run_line: a sentence, never a traceback
         exit_code = report(error, context)
-    return exit_code or rest(context, closes=True)
+    rest_code = rest(context, closes=True)  # whatever has failed
+    _let_go_of_output()
+    return exit_code or rest_code
 
 
 def _run(context: Context, options: dict[str, Any]) -> int:
@@ -147,6 +149,14 @@ def _open_streams() -> None:
 def _as_utf8(word: str) -> str:
     """Return a word of the command line as UTF-8, in whatever encoding Python has taken it."""
     return os.fsencode(word).decode("utf-8", "surrogateescape")
+
+
+def _let_go_of_output() -> None:
+    """Drop what could not be written, and was reported: Python would else try again at its end, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _discard_output() -> None:

@@ -88,7 +88,7 @@ class RealQueue:
             one = psutil.Process(process) if isinstance(process, int) else process
             if one.environ().get(MARK) == self.mark:
                 one.kill()
-                self._reap(one.pid)
+                self.reap(one.pid)
 
     def is_gone(self, pid: int) -> bool:
         """Whether process *pid* of this queue runs no more."""
@@ -125,8 +125,8 @@ class RealQueue:
         parent = process.parent()
         return process.pid in self.worker_pids() or (parent is not None and "_pool" in parent.cmdline())
 
-    def _reap(self, pid: int) -> None:
-        """Let go of a pool that this process has started; what others have started is theirs."""
+    def reap(self, pid: int) -> None:
+        """Let go of a process that has ended, if it is this one's child; what others have started is theirs."""
 
         def is_reaped() -> bool:
             try:

@@ -5,6 +5,7 @@ command says is seen before the next command runs, and in the right order.
 """
 
 import codecs
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,9 @@ def write(answer: Result | Iterator[Result] | None) -> int:
 
 def write_notice(text: str) -> None:
     """Write *text*, which may have several lines, for the person."""
-    sys.stdout.flush()
+    # What stands in the way of results must not stand in the way of saying so.
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     _write_lines(map(render.visible, text.split("\n")), sys.stderr)
 
 

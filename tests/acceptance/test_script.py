@@ -159,6 +159,11 @@ def test_data_are_at_rest_while_a_script_waits_for_its_next_line(queuectl: Queue
     assert process.returncode == 0
 
 
+def test_data_are_at_rest_after_a_script_that_failed(queuectl: QueueCtl) -> None:
+    assert queuectl.run(f"{HELLO}\nno-such-command\n").code == 1
+    assert len((queuectl.data / "journal.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+
+
 def test_no_job_and_no_worker_reads_the_script(queuectl: QueueCtl) -> None:
     jobs = "".join(f"enqueue --id j{number} -- cat\n" for number in range(20))
     result = queuectl.run(f"worker start\n{jobs}wait\nlist --state completed --json\n")

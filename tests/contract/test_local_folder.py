@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from filelock import FileLock, Timeout
 from queuectl.errors import DuplicateId, ExitCode, OutcomeUnknown, StoreBusy, StoreDamaged, StoreError, StoreUnavailable
 from queuectl.job import Job, State
 from queuectl.liveness import WorkerFile
-from queuectl.stores.local import disk, engine, folder
+from queuectl.stores.local import disk, engine, folder, intake
 from queuectl.stores.local.journal import HEADER_SIZE
 from queuectl.stores.local.store import LocalStore
 from tests.samples import FAILED, NOW, OK, after, ids_of, new_claim, spec, specs
@@ -1048,6 +1049,34 @@ def test_a_file_that_is_mostly_blank_is_written_anew(
     assert (data_dir / "jobs.json").stat().st_size < size / 2
     assert [job["id"] for job in read(data_dir)] == [f"j{number}" for number in range(900, 1000)]
     assert ids_of(store.jobs()) == [f"j{number}" for number in range(900, 1000)]
+
+
+def test_numbers_stay_unique_when_a_large_batch_comes_upon_lost_notes(
+    data_dir: Path, open_store: Callable[[], OneProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``applied`` may be lost at any time without harm: each job keeps a place of its own, and is claimed once."""
+    monkeypatch.setattr(engine, "RENEW_AT", 16_384)
+    monkeypatch.setattr(intake, "RENEW_AT", 16_384)
+    store = open_store()
+    store.enqueue(specs("a", "b", "c"), now=NOW)
+    store.remove(["c"])
+    (data_dir / "applied").write_bytes(b"")
+    batch = [f"j{number}" for number in range(60)]
+    store.enqueue(specs(*batch), now=NOW)
+    store.enqueue(specs("y", "z"), now=NOW)
+    jobs = store.jobs()
+    assert ids_of(jobs) == ["a", "b", *batch, "y", "z"]
+    assert len({job.seq for job in jobs}) == len(jobs)
+    worker = open_store()
+    assert [claim(worker).id for _ in jobs] == ids_of(jobs)
+
+
+def test_a_batch_with_an_id_twice_is_refused_at_once(store: LocalStore) -> None:
+    ids = [f"job{number}" for number in range(20_000)]
+    begun = time.monotonic()
+    with pytest.raises(DuplicateId, match=r"job19999"):
+        store.enqueue(specs(*ids, "job19999"), now=NOW)
+    assert time.monotonic() - begun < 2
 
 
 def test_a_killed_writer_leaves_no_litter(data_dir: Path, open_store: Callable[[], OneProcess]) -> None:

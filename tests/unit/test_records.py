@@ -180,7 +180,6 @@ def test_only_the_blank_of_a_job_names_it() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "[]",
         "[\n]",
         " [\n]\n",
@@ -240,3 +239,13 @@ def test_a_head_is_what_an_index_has_to_know(body: bytes) -> None:
         found.claim,
     )
     assert records.encode_job(found) == body
+
+
+def test_a_file_without_a_byte_has_no_jobs_and_gets_its_brackets_with_the_first() -> None:
+    """Somebody has emptied it, and may be about to fill it: until there is a job to write it stays as it is."""
+    assert list(records.scan(b"")) == []
+    layout = records.Layout(end=0)
+    writes = layout.append(File.JOBS, [b'{"id":"a"}'])
+    content = bytearray()
+    records.put_over(content, writes)
+    assert [body for _, _, body in records.scan(content)] == [b'{"id":"a"}']

@@ -90,11 +90,11 @@ class DataFiles:
         """
         for file, path in self._paths.items():
             exists = path.exists()
-            if exists and path.stat().st_size:
+            if exists and (may_be_empty or path.stat().st_size):
                 continue
             # The DLQ alone is no queue: its jobs have come from the main one, which is made first.
             is_alone = file is File.JOBS and self._paths[File.DLQ].exists()
-            if not (may_be_empty if exists else may_be_missing and not is_alone):
+            if exists or is_alone or not may_be_missing:
                 msg = (
                     f"{path} is {'empty' if exists else 'missing'}, but the folder says that it should hold jobs: "
                     "restore it from a copy. Nothing was changed."

@@ -1,6 +1,7 @@
 """How jobs enter the folder: ids that are free, then one transaction for all."""
 
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
@@ -51,13 +52,16 @@ class Intake:
         if self._calls and not isinstance(engine.picture.follower, _Ids):
             self._load_ids()  # the second call of one process: more are likely to come
         self._calls += 1
+        is_large = sum(len(spec.command) + 2 * records.ROOM for spec in specs) > RENEW_AT
         with engine.locked():
+            if is_large:
+                engine.renew()  # first of all: it may find out more about the files
             ids = self._choose_ids(specs)
             bodies = (
                 records.encode_job(lifecycle.create(spec, id=id, max_retries=max_retries, seq=seq, now=now))
                 for seq, (id, spec) in enumerate(zip(ids, specs, strict=True), start=engine.picture.next_seq)
             )
-            if sum(len(spec.command) + 2 * records.ROOM for spec in specs) > RENEW_AT:
+            if is_large:
                 self._stream(bodies, count=len(specs))
             else:
                 with Plan(engine) as plan:
@@ -74,8 +78,7 @@ class Intake:
         known = follower.ids if isinstance(follower, _Ids) else None
         wanted = {spec.id for spec in specs if spec.id is not None}
         if len(wanted) != sum(spec.id is not None for spec in specs):
-            given = [spec.id for spec in specs if spec.id is not None]
-            twice = next(id for id in given if given.count(id) > 1)
+            twice = Counter(spec.id for spec in specs if spec.id is not None).most_common(1)[0][0]
             msg = f'The id "{twice}" is there twice: each job needs its own.'
             raise DuplicateId(msg, id=twice)
         suspects = wanted if known is None else wanted & known
@@ -104,9 +107,8 @@ class Intake:
     def _stream(self, bodies: Iterable[bytes], *, count: int) -> None:
         """Write the file anew with *bodies* at its end."""
         engine = self._engine
-        engine.renew()
         layout = engine.picture.layouts[File.JOBS].copy()
-        kept = self._copy(layout.tail)
+        kept = self._copy(layout.tail) if layout.end else iter([records.HEAD])
         engine.picture.next_seq += count
         try:
             engine.rewrite(File.JOBS, chain(kept, records.lengthen(layout, bodies)), layout)

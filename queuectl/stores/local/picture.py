@@ -40,9 +40,9 @@ class Picture:
         self._log: deque[tuple[int, list[Write]]] = deque()
 
     def reset(self, layouts: dict[File, Layout], next_seq: int) -> None:
-        """Begin anew with files that are as *layouts* say."""
+        """Begin anew with files that are as *layouts* say; a number once used is not used again."""
         self.layouts = {file: layout.copy() for file, layout in layouts.items()}
-        self.next_seq = next_seq
+        self.next_seq = max(self.next_seq, next_seq)
         self.follower = None
         self.forget_recent()
 

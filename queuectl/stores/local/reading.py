@@ -98,6 +98,8 @@ def _id_of(body: bytes) -> bytes:
 
 def _search(engine: Engine, file: File, wanted: Collection[bytes]) -> Iterator[tuple[bytes, int]]:
     """Yield (id, offset) of the lines of *file* that begin with one of *wanted*."""
+    if not engine.picture.layouts[file].end:
+        return  # a file of zero bytes cannot be mapped
     with engine.files.path(file).open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if len(wanted) > _FEW:
             for match in _ANY_ID.finditer(data):

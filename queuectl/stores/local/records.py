@@ -110,7 +110,7 @@ class Layout(msgspec.Struct):
 
     first: int | None = None  #: offset of the first job, the one without a comma
     tail: int = len(HEAD)  #: offset of the reserve
-    end: int = len(HEAD)  #: offset of ``]``
+    end: int = len(HEAD)  #: offset of ``]``; 0 in a file of zero bytes
     dead: int = 0  #: bytes of lines that were blanked
 
     def note(self, write: Write) -> None:
@@ -121,7 +121,7 @@ class Layout(msgspec.Struct):
                 self.first = write.offset
         elif write.lead == "]":
             self.end = write.offset
-        else:
+        elif not write.lead:
             if write.offset == self.first:
                 self.first = None
             if write.blanked_seq is not None:
@@ -133,7 +133,7 @@ class Layout(msgspec.Struct):
 
     def append(self, file: File, bodies: Iterable[bytes]) -> list[Write]:
         """Return the writes that add *bodies* at the end, with a new reserve where the old one runs out."""
-        writes = []
+        writes = [] if self.end else [Write(file, 0, len(HEAD), "[", _NOTHING)]
         lead = " " if self.first is None else ","
         offset = self.tail
         for body in bodies:
@@ -192,6 +192,8 @@ def scan(data: bytes | bytearray) -> Iterator[tuple[int, int, bytes]]:
     Raises ``ValueError`` at the first line that is not in that form; what the
     bodies hold is not checked.
     """
+    if not data:
+        return  # emptied by somebody, who may be about to fill it: it stays as it is until there is a job to write
     if not data.startswith(HEAD) or not data.rstrip(b"\n").endswith(b"\n]"):
         msg = "not in the form that queuectl writes"
         raise ValueError(msg)

@@ -53,7 +53,7 @@ def survey(data: Mapping[File, bytes | bytearray]) -> tuple[dict[File, Layout], 
                 layout.tail = offset + width
         except (ValueError, msgspec.MsgspecError):
             return None
-        layout.end = content.rindex(b"]")
+        layout.end = content.rindex(b"]") if content else 0
         layouts[file] = layout
     return layouts, max(seqs, default=0) + 1
 

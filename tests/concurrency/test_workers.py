@@ -1,0 +1,90 @@
+"""Real workers at their usual work: when they begin, when they try again, where their queue may be."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from queuectl.job import State
+from queuectl.specs import JobSpec
+from queuectl.times import from_text
+from tests.real_queue import RealQueue
+from tests.waiting import until
+
+
+def test_an_idle_worker_begins_at_once(queue: RealQueue) -> None:
+    """It is woken by the enqueueing, and does not find the job at its next look."""
+    queue.start(2)
+    begun_after_s = []
+    for _ in range(10):
+        [id] = queue.enqueue("true")
+        enqueued_at = datetime.now(UTC)
+        job = queue.await_state(id, State.COMPLETED)
+        begun_after_s.append((from_text(job.started_at or "") - enqueued_at).total_seconds())
+    assert max(begun_after_s) < 0.5
+
+
+def test_a_failed_job_is_tried_again_when_its_time_has_come(queue: RealQueue, tmp_path: Path) -> None:
+    queue.store.set_setting("base", 0.5)
+    queue.start(1)
+    [id] = queue.enqueue(f"echo >>{tmp_path}/runs; test $(wc -l <{tmp_path}/runs) = 3 || {{ echo no >&2; exit 7; }}")
+    failed = queue.await_state(id, State.FAILED)
+    assert (failed.error, failed.exit_code) == ("no", 7)
+    done = queue.await_state(id, State.COMPLETED)
+    assert (done.attempts, done.error) == (3, None)
+    waited_s = (from_text(done.started_at or "") - from_text(done.created_at)).total_seconds()
+    assert 0.75 <= waited_s < 3
+
+
+def test_a_job_that_keeps_failing_lands_in_the_dlq_and_comes_back(queue: RealQueue, data_dir: Path) -> None:
+    queue.store.set_setting("base", 0)
+    queue.start(2)
+    [id] = queue.enqueue("echo 'ValueError: boom' >&2; exit 1")
+    dead = queue.await_state(id, State.DEAD)
+    assert (dead.attempts, dead.error) == (3, "ValueError: boom")
+    until(lambda: [job["id"] for job in json.loads((data_dir / "dlq.json").read_text())] == [id], 5)
+    queue.store.revive([id], now=datetime.now(UTC))
+    queue.await_state(id, State.DEAD)
+    queue.store.purge([id])
+    assert queue.store.jobs() == []
+
+
+def test_each_job_is_run_by_one_worker_of_many_pools(queue: RealQueue, tmp_path: Path) -> None:
+    """Three pools, and jobs that come one by one and in batches: as many runs as jobs."""
+    for count in (1, 2, 1):
+        queue.start(count)
+    assert len(queue.worker_pids()) == 4
+    ids: list[str] = []
+    for size in [1, 2, 3, 5, 8] * 5:
+        ids += queue.enqueue(*[f"echo $QUEUECTL_JOB_ID >>{tmp_path}/ledger"] * size)
+    until(lambda: queue.store.counts()[State.COMPLETED] == len(ids))
+    assert sorted((tmp_path / "ledger").read_text().split()) == sorted(ids)
+    queue.stop()
+    assert queue.started() == []
+
+
+@pytest.mark.parametrize("name", ["d" * 120, "ein Ordner mit 'Zeichen' & \"mehr\" $HOME *", "ördner-日本"])
+def test_a_queue_may_be_in_any_folder(tmp_path: Path, name: str) -> None:
+    """Even one whose path is too long for a socket: then workers look for themselves."""
+    queue = RealQueue(tmp_path / name / "data")
+    try:
+        queue.start(1)
+        [id] = queue.enqueue("true")
+        enqueued_at = time.monotonic()
+        queue.await_state(id, State.COMPLETED)
+        assert time.monotonic() - enqueued_at < 1.0
+        assert len(queue.stop()) == 1
+    finally:
+        queue.close()
+
+
+def test_settings_hold_for_workers_that_run_already(queue: RealQueue) -> None:
+    queue.start(1)
+    [first] = queue.enqueue("true")
+    queue.await_state(first, State.COMPLETED)
+    queue.store.set_setting("timeout", 0.3)
+    queue.store.set_setting("kill-after", 0.2)
+    [id] = queue.store.enqueue([JobSpec(command="sleep 1000", max_retries=1)], now=datetime.now(UTC))
+    assert queue.await_state(id, State.DEAD).error == "timed out after 0.3s"
