@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import psutil  # costs 30 ms, and only who stops workers needs it
 
 _POOL_COMMAND = "_pool"  # makes ``__main__`` a pool; not for people
+_LOOK_AGAIN_S = 0.01
 STOP_MARGIN_S = 15.0  #: how much longer than grace and kill-after a worker may take to stop
 
 
@@ -114,8 +115,10 @@ def _has_ended(process: "psutil.Process | None", deadline: float) -> bool:
 
     if process is None:
         return True
-    try:
-        process.wait(timeout=max(deadline - time.monotonic(), 0.1))
-    except psutil.TimeoutExpired:
-        return False
+    with contextlib.suppress(psutil.NoSuchProcess):
+        # A zombie has ended too, whether or not anybody ever asks how.
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK_AGAIN_S)
     return True

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from queuectl import liveness, processes
+from queuectl.errors import StoreError
 from queuectl.job import Job
 from queuectl.stores.base import Store
 
@@ -22,7 +23,9 @@ def rescue_dead(store: Store, folder: Path) -> list[Job]:
     if not dead:
         return []
     claims = _claims(store)
-    return [job for worker_id in dead for job in _rescue(store, folder, worker_id, claims[worker_id])]
+    rescued = [job for worker_id in dead for job in _rescue(store, folder, worker_id, claims[worker_id])]
+    publish(store, folder)
+    return rescued
 
 
 def rescue_orphans(store: Store, folder: Path) -> list[Job]:
@@ -37,6 +40,15 @@ def rescue_orphans(store: Store, folder: Path) -> list[Job]:
         else:  # no worker of ours has ever made such a claim
             rescued += store.rescue(_tokens(jobs), is_crash=False, now=datetime.now(UTC))
     return rescued
+
+
+def publish(store: Store, folder: Path) -> None:
+    """Say in the store which workers of the queue are running now."""
+    pids = [info.pid for info in liveness.read_workers(folder) if info.is_alive and info.pid is not None]
+    try:
+        store.publish_workers(pids)
+    except (StoreError, OSError) as error:
+        log.error("cannot say which workers run: %s", error)
 
 
 def _claims(store: Store) -> defaultdict[str, list[Job]]:

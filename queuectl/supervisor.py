@@ -18,7 +18,7 @@ from pathlib import Path
 
 from queuectl import liveness
 from queuectl.errors import QueueCtlError, StoreError
-from queuectl.rescue import rescue_dead, rescue_orphans
+from queuectl.rescue import publish, rescue_dead, rescue_orphans
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.waiter import POLL_S, StopSignals
@@ -206,15 +206,6 @@ class Pool:
 
     def _publish(self) -> None:
         publish(self._store, self._folder)
-
-
-def publish(store: Store, folder: Path) -> None:
-    """Say in the store which workers of the queue are running now."""
-    pids = [info.pid for info in liveness.read_workers(folder) if info.is_alive and info.pid is not None]
-    try:
-        store.publish_workers(pids)
-    except (StoreError, OSError) as error:
-        log.error("cannot say which workers run: %s", error)
 
 
 @contextlib.contextmanager

@@ -32,7 +32,8 @@ LEDGER_JOB = """
 marker=markers/$QUEUECTL_JOB_ID
 if ! mkdir "$marker" 2>/dev/null; then
     for other in $(grep -lsz "^QUEUECTL_JOB_ID=$QUEUECTL_JOB_ID\\$" /proc/[0-9]*/environ); do
-        grep -qsz "^QUEUECTL_CLAIM=$QUEUECTL_CLAIM\\$" "$other" || echo "$QUEUECTL_JOB_ID $other" >>overlaps
+        claim=$({ tr '\\0' '\\n' <"$other"; } 2>/dev/null | sed -n 's/^QUEUECTL_CLAIM=//p')
+        [ -z "$claim" ] || [ "$claim" = "$QUEUECTL_CLAIM" ] || echo "$QUEUECTL_JOB_ID $other $claim" >>overlaps
     done
 fi
 echo $QUEUECTL_JOB_ID >>ledger
