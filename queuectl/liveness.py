@@ -7,17 +7,16 @@ a file's lock unlinks it. Nothing here knows jobs or ends processes.
 import json
 import os
 import re
-import secrets
 import stat
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 from filelock import lock_descriptor
 
 from queuectl import processes, times
@@ -38,8 +37,7 @@ class WorkerDisowned(QueueCtlError):
     """Raised when a worker's file is no longer its own: others take it for dead, and it has to stop."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerInfo:
+class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker's file says; all but the id may be missing, as a machine that goes down leaves anything behind.
 
     A worker that was killed just after a claim has not noted that attempt yet: *session* belongs to *token* only.
@@ -91,7 +89,7 @@ class WorkerFile:
             "namespace": processes.pid_namespace(),
         }
         while True:
-            path = workers / f"{secrets.token_hex(8)}.lock"
+            path = workers / f"{os.urandom(8).hex()}.lock"
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
             # Between the two, a rescuer may have taken the file for a dead worker's, and removed it.
             if _lock(fd) and _names(path, fd):

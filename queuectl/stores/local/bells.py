@@ -7,8 +7,11 @@ enqueued jobs wake two workers. A lost ring costs a slow poll, never a job.
 
 import contextlib
 import os
-import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
 
 _IDLE = ".idle"
 _BUSY = ".busy"
@@ -22,8 +25,7 @@ class Bell:
         """Hang up the bell of *worker_id*. Raises ``OSError`` where that cannot be, as with too long a path."""
         self._busy = folder / f"{worker_id}{_BUSY}"
         self._idle = folder / f"{worker_id}{_IDLE}"
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.setblocking(False)
+        self._socket = _open_socket()
         try:
             self._socket.bind(str(self._busy))
         except OSError:
@@ -62,8 +64,7 @@ def ring_idle(folder: Path, count: int) -> None:
         idle = sorted(entry.name for entry in entries if entry.name.endswith(_IDLE))
     if not idle:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-        sender.setblocking(False)
+    with _open_socket() as sender:
         for name in idle:
             busy = folder / (name.removesuffix(_IDLE) + _BUSY)
             with contextlib.suppress(FileNotFoundError):  # another was faster, and rings it
@@ -76,14 +77,21 @@ def ring_idle(folder: Path, count: int) -> None:
 
 def ring(folder: Path, worker_id: str) -> None:
     """Wake the worker *worker_id*, whatever it does."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-        sender.setblocking(False)
+    with _open_socket() as sender:
         for suffix in (_BUSY, _IDLE):
             if _ring(sender, folder / f"{worker_id}{suffix}"):
                 return
 
 
-def _ring(sender: socket.socket, path: Path) -> bool:
+def _open_socket() -> "socket.socket":
+    import socket  # costs 3 ms, and most commands have nobody to wake
+
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    opened.setblocking(False)
+    return opened
+
+
+def _ring(sender: "socket.socket", path: Path) -> bool:
     try:
         sender.sendto(b"!", str(path))
     except BlockingIOError:

@@ -6,7 +6,6 @@ business of its callers. All methods but ``sync`` want the queue's lock held.
 
 import contextlib
 import os
-import secrets
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -277,7 +276,7 @@ def put_over(data: dict[File, bytearray], transactions: Iterable[Transaction]) -
 
 def encode_header(inodes: dict[str, int], follows: tuple[str, int] | None) -> bytes:
     """Return the first line of a new generation."""
-    header = Header(FORMAT, secrets.token_hex(8), follows, inodes)
+    header = Header(FORMAT, os.urandom(8).hex(), follows, inodes)
     signed = msgspec.structs.replace(header, sum=_header_sum(header))
     return _encode(signed).ljust(HEADER_SIZE - 1) + b"\n"
 
