@@ -54,15 +54,16 @@ def start(folder: Path, count: int) -> list[int]:
             os.close(write_end)  # so that the report ends with the pool
             os.close(log_fd)
         text = report.readline()
-    if not text:
+    answer = json.loads(text or "{}")
+    if "pids" not in answer:
         pool.wait()
+    if not answer:
         msg = f"The workers did not start: {log_path} says why."
         raise QueueCtlError(msg)
-    pool.returncode = 0  # it lives on, and is not waited for
-    answer = json.loads(text)
     if "error" in answer:
         kind = StoreError if answer["exit_code"] == ExitCode.STORE else QueueCtlError
         raise kind(answer["error"])
+    pool.returncode = 0  # it lives on, and is not waited for
     pids: list[int] = answer["pids"]
     return pids
 

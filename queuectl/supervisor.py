@@ -101,7 +101,7 @@ class Pool:
             self._sleep(active)
             if self._signals.is_stopping:
                 self._pass_on_stop()
-            if self._collect():
+            if self._collect() and self._report_fd is None:
                 self._publish()
             self._look_for_dead()
         self._report({"error": "No worker could be started: logs/workers.log says why.", "exit_code": 1})
@@ -238,4 +238,7 @@ def work(inherited: tuple[Store, int | None] | None, folder: Path, pool_pid: int
         worker.run()
     if os.getppid() != pool_pid:
         publish(store, folder)  # nobody is left to do it
-    store.close()
+    try:
+        store.close()
+    except (StoreError, OSError) as error:
+        log.error("the data were not brought to rest: %s", error)

@@ -16,7 +16,7 @@ from typing import TypeVar
 from queuectl import logs
 from queuectl.errors import StoreError
 from queuectl.job import Claim, Job, Outcome
-from queuectl.liveness import WorkerFile
+from queuectl.liveness import WorkerDisowned, WorkerFile
 from queuectl.runner import Runner, StartFailure
 from queuectl.stores.base import Store
 from queuectl.waiter import RETRY_S, Waiter
@@ -126,8 +126,14 @@ class Worker:
 
     def _settle(self, job: Job, outcome: Outcome) -> Job | None:
         self._waiter.flush_if_due()
-        claim = self._next_claim()
+        disowned: WorkerDisowned | None = None
+        try:
+            claim = self._next_claim()
+        except WorkerDisowned as error:  # which is no reason to throw a result away
+            claim, disowned = None, error
         settlement = self._insist(lambda: self._store.settle(job, outcome, next_claim=claim, now=_now()))
+        if disowned is not None:
+            raise disowned
         if settlement is None:
             return None
         self._waiter.note_change()

@@ -221,6 +221,24 @@ def put_header(fields: dict[str, Any], size: int = HEADER_SIZE) -> Callable[[Pat
     return change
 
 
+def rows(*ids: str, **fields: Any) -> list[dict[str, Any]]:
+    moment = "2025-03-01T12:00:00.000Z"
+    return [
+        {"id": id, "command": f"echo {id}", "state": "pending", "attempts": 0, "max_retries": 3}
+        | {"created_at": moment, "updated_at": moment}
+        | fields
+        for id in ids
+    ]
+
+
+def line_by_line(jobs: list[dict[str, Any]], **style: Any) -> str:
+    return "[\n " + "\n,".join(json.dumps(job, **style) for job in jobs) + "\n]\n"
+
+
+def numbered(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [job | {"seq": number} for number, job in enumerate(jobs, 1)]
+
+
 JOB = '{"id": "a", "command": "true", "state": "pending"}'
 DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "jobs.json is missing": (remove("jobs.json"), "jobs.json"),
@@ -241,6 +259,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "an unknown field": (put('[{"id": "a", "command": "true", "prioritty": 3}]'), "jobs.json.*prioritty"),
     "an unknown state": (put('[{"id": "a", "command": "true", "state": "sleeping"}]'), "jobs.json.*1"),
     "an id twice": (put(f"[{JOB}, {JOB}]"), 'jobs.json.*"a"'),
+    "an id twice, in our own form": (
+        put(line_by_line([job | {"seq": seq} for seq, job in enumerate(rows("a", "a"), 70)], separators=(",", ":"))),
+        'jobs.json.*"a"',
+    ),
     "an id twice, once dead": (put('[{"id": "dead", "command": "true"}]'), 'json.*"dead"'),
     "an id that no command can name": (put('[{"id": "a\\"b", "command": "true"}]'), "jobs.json.*1"),
     "a time that is none": (
@@ -352,24 +374,6 @@ def test_damaged_settings_are_refused_and_left_alone(data_dir: Path, store: Loca
 
 
 # -- edited, or written by another program --
-
-
-def rows(*ids: str, **fields: Any) -> list[dict[str, Any]]:
-    moment = "2025-03-01T12:00:00.000Z"
-    return [
-        {"id": id, "command": f"echo {id}", "state": "pending", "attempts": 0, "max_retries": 3}
-        | {"created_at": moment, "updated_at": moment}
-        | fields
-        for id in ids
-    ]
-
-
-def line_by_line(jobs: list[dict[str, Any]], **style: Any) -> str:
-    return "[\n " + "\n,".join(json.dumps(job, **style) for job in jobs) + "\n]\n"
-
-
-def numbered(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [job | {"seq": number} for number, job in enumerate(jobs, 1)]
 
 
 LAYOUTS: dict[str, str] = {

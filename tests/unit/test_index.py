@@ -173,6 +173,17 @@ def test_jobs_come_in_the_order_of_enqueueing_in_whatever_order_their_lines_stan
     assert order == [1, 3, 5, 7, 9]
 
 
+def test_a_job_that_failed_again_is_due_by_its_last_failure() -> None:
+    index = ReadyIndex()
+    times = [to_text(NOW + timedelta(seconds=seconds)) for seconds in (0, 5, 60)]
+    for state, run_at in ((State.FAILED, times[1]), (State.IN_PROGRESS, None), (State.FAILED, times[2])):
+        index.note(head(1, Known(state, run_at, None, 2, 100)), 2, 100)
+    assert index.next_due() == times[2]
+    assert index.first_ready(times[1]) is None
+    assert index.next_due() == times[2]
+    assert index.first_ready(times[2]) is not None
+
+
 def test_an_empty_index_has_nothing() -> None:
     index = ReadyIndex()
     index.drop(1, 2)

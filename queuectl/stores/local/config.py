@@ -31,7 +31,7 @@ class ConfigFile:
         if self._settings is None or stamp != self._stamp:
             try:
                 self._settings = resolve(self._read() if stamp else {})
-            except StoreDamaged as error:
+            except (StoreDamaged, OSError) as error:
                 if self._settings is None or not self.is_tolerant:
                     raise
                 log.error("%s The settings from before hold.", error)

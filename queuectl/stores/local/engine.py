@@ -43,9 +43,15 @@ class Engine:
         self.lock.close()
 
     def after_fork(self) -> None:
-        """Take a lock of its own for a process that was forked."""
+        """Take descriptors of its own for a process that was forked.
+
+        A lock on a shared one would keep nobody out, and a failed sync is
+        reported once for each.
+        """
         self.lock.close()
         self.lock = QueueLock(self.folder, deadline_s=self.lock.deadline_s)
+        self.journal.reopen()
+        self.files.release()
 
     # -- the picture of the data, under the lock --
 

@@ -6,6 +6,7 @@ foreign change means are made elsewhere.
 """
 
 import os
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from queuectl.stores.local.journal import Transaction
 from queuectl.stores.local.records import File, Layout, Write
 
 _APPLIED_SIZE = 1024
+_CHECKSUM_SIZE = 9
 
 
 class FileMark(msgspec.Struct, frozen=True):
@@ -43,6 +45,10 @@ class Applied(msgspec.Struct, frozen=True):
     layouts: dict[File, Layout]
     is_applying: bool = False
     sync_failed: bool = False
+
+
+def _checksum(text: bytes) -> bytes:
+    return b"%08x\n" % zlib.crc32(text)
 
 
 _decode_applied = msgspec.json.Decoder(Applied).decode
@@ -136,10 +142,14 @@ class DataFiles:
 
     def applied(self, generation: str) -> Applied | None:
         """Return how far *generation* is in the files, or None if that is not known."""
+        record = disk.read_at(self._applied_fd, _APPLIED_SIZE, 0)
+        text, checksum = record[:-_CHECKSUM_SIZE], record[-_CHECKSUM_SIZE:]
+        if checksum != _checksum(text):
+            return None  # it may be lost without harm; who reads without the lock may meet half of two
         try:
-            applied = _decode_applied(disk.read_at(self._applied_fd, _APPLIED_SIZE, 0))
+            applied = _decode_applied(text)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            return None  # it may be lost without harm
+            return None
         return applied if (applied.boot, applied.generation) == (self._boot, generation) else None
 
     def note_applied(self, generation: str, position: int, next_seq: int, layouts: dict[File, Layout]) -> Applied:
@@ -160,7 +170,8 @@ class DataFiles:
         self._write_applied(msgspec.structs.replace(applied, sync_failed=True))
 
     def _write_applied(self, applied: Applied) -> None:
-        disk.write_at(self._applied_fd, msgspec.json.encode(applied).ljust(_APPLIED_SIZE - 1) + b"\n", 0)
+        text = msgspec.json.encode(applied).ljust(_APPLIED_SIZE - _CHECKSUM_SIZE)
+        disk.write_at(self._applied_fd, text + _checksum(text), 0)
 
     def apply(self, applied: Applied, transactions: Iterable[Transaction], next_seq: int) -> Applied:
         """Bring *transactions*, which are durable and follow *applied*, into the files."""

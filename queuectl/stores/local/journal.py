@@ -102,10 +102,14 @@ class Journal:
             return True
         return disk.read_at(self._fd, HEADER_SIZE, 0) != self._raw_header
 
-    def attach(self) -> None:
-        """Read the header anew. Raises ``StoreDamaged`` for one that is neither whole nor unfinished."""
+    def reopen(self) -> None:
+        """Open the file anew; whether it is still the same one, ``has_changed`` finds out."""
         os.close(self._fd)
         self._fd = disk.open_file(self.path, create=True)
+
+    def attach(self) -> None:
+        """Read the header anew. Raises ``StoreDamaged`` for one that is neither whole nor unfinished."""
+        self.reopen()
         self._inode = os.fstat(self._fd).st_ino
         raw = disk.read_at(self._fd, HEADER_SIZE, 0)
         self.header = self._read_header(raw)

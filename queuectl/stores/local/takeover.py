@@ -91,7 +91,9 @@ def merge(files: DataFiles, data: Mapping[File, bytes | bytearray], transactions
             newer = _newer(job, latest)
             if newer is None:
                 continue
-            if newer.id in result and not _is_same(newer, result[newer.id], file, came_from[newer.id]):
+            # One job may be met twice while it moves: to a longer line, as the journal knows, or to the other file.
+            moves = newer.seq in latest or file is not came_from.get(newer.id)
+            if newer.id in result and not (moves and newer.seq == result[newer.id].seq != 0):
                 _refuse(files.path(file), f'the id "{newer.id}" is there twice')
             result[newer.id] = newer
             came_from.setdefault(newer.id, file)
@@ -124,11 +126,6 @@ def _newer(job: Job, latest: Mapping[int, Job | None]) -> Job | None:
     if known.id != job.id:
         return msgspec.structs.replace(job, seq=0)  # a copy of its line, made into another job
     return job if (known.updated_at, known.state) == (job.updated_at, job.state) else known
-
-
-def _is_same(one: Job, other: Job, file: File, other_file: File) -> bool:
-    """Whether two lines are one job, met while it moved from one file to the other."""
-    return one.seq != 0 and one.seq == other.seq and file is not other_file
 
 
 def _latest(transactions: Iterable[Transaction]) -> dict[int, Job | None]:
