@@ -92,6 +92,8 @@ class Conflict(QueueCtlError):
 class DuplicateId(Conflict):
     """Raised when a job is enqueued under an id that is taken."""
 
+    id: str
+
 
 class StoreError(QueueCtlError):
     """The root of what can go wrong with the data itself."""

@@ -69,7 +69,7 @@ def settle(job: Job, outcome: Outcome, *, policy: RetryPolicy, now: datetime, sa
     """Return *job* as it stands once an attempt has ended with *outcome*.
 
     A failed job waits for its next attempt; one with no attempt left is dead;
-    one that was to be cancelled is, unless the command had succeeded.
+    one that was to be cancelled is, whatever its command made of that.
     *sample*, from 0 to 1, is the draw for the jitter.
     """
     ended = _released(
@@ -79,10 +79,10 @@ def settle(job: Job, outcome: Outcome, *, policy: RetryPolicy, now: datetime, sa
         exit_code=outcome.exit_code,
         error=None if outcome.succeeded else (outcome.error or "")[:MAX_ERROR] or None,
     )
+    if job.cancel_requested:
+        return _cancelled(ended, now)
     if outcome.succeeded:
         return msgspec.structs.replace(ended, state=State.COMPLETED)
-    if job.cancel_requested:
-        return msgspec.structs.replace(ended, state=State.CANCELLED)
     failures = job.failures + 1
     if failures >= job.max_retries:
         return msgspec.structs.replace(ended, state=State.DEAD)

@@ -21,7 +21,7 @@ from filelock import lock_descriptor
 
 from queuectl import processes, times
 from queuectl.errors import QueueCtlError, StoreUnavailable
-from queuectl.stores.local import bells
+from queuectl.stores.local import bells, disk
 from queuectl.stores.local.lock import is_held
 
 RECORD_SIZE = 1024  #: bytes of a worker's file, always; what is written at once is never seen in parts for long
@@ -93,7 +93,11 @@ class WorkerFile:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
             # Between the two, a rescuer may have taken the file for a dead worker's, and removed it.
             if _lock(fd) and _names(path, fd):
-                return cls(path, fd, json.dumps(about).encode()[:-1])
+                file = cls(path, fd, json.dumps(about).encode()[:-1])
+                # After a power cut it tells that the machine went down, and that no job is to blame.
+                disk.sync(fd)
+                disk.sync_folder(workers)
+                return file
             os.close(fd)
 
     def note_attempt(self, job_id: str, token: str, session: int | None, session_start: int | None) -> None:
@@ -122,6 +126,10 @@ class WorkerFile:
         if not is_own:
             msg = f'The file of this worker, "{self._path}", was removed: the worker counts as dead, and stops.'
             raise WorkerDisowned(msg, worker_id=self.worker_id)
+
+    def close(self) -> None:
+        """Let go of the lock and leave the file: whoever finds it takes back the job that the worker still holds."""
+        os.close(self._fd)
 
     def close_and_remove(self) -> None:
         """Remove the file and its doorbell, then let go of the lock; what is no longer its own stays."""

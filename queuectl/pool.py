@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import queuectl
 from queuectl import liveness, processes
 from queuectl.errors import ExitCode, QueueCtlError, StoreError, WorkerNotFound
+from queuectl.runner import given_environment
 
 if TYPE_CHECKING:
     import psutil  # costs 30 ms, and only who stops workers needs it
@@ -36,7 +37,8 @@ def start(folder: Path, count: int) -> list[int]:
     log_path = folder / "logs" / "workers.log"
     log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Started by a job, the pool would else be ended with it.
-    environment = {name: value for name, value in os.environ.items() if name != processes.CLAIM_VARIABLE}
+    environment = given_environment()
+    environment.pop(processes.CLAIM_VARIABLE.encode(), None)
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb") as report:
         log_fd = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -86,10 +88,16 @@ def stop(folder: Path, pids: Collection[int] | None, *, now: bool, limit_s: floa
     chosen = {pid: info for pid, info in live.items() if pids is None or pid in pids}
     staying = {info.pool_pid for pid, info in live.items() if pid not in chosen}
     pools = {info.pool_pid for info in chosen.values() if info.pool_pid} - staying
-    running = {}
+    running: dict[int | None, psutil.Process] = {}
     for pid in (*chosen, *pools):
         with contextlib.suppress(psutil.NoSuchProcess):
             running[pid] = psutil.Process(pid)
+    for pid, info in chosen.items():
+        # A pool is told first, so that nobody takes the place of those who end. Whose parent it is, it must be.
+        worker, parent = running.get(pid), running.get(info.pool_pid if info.pool_pid in pools else None)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if worker is not None and parent is not None and worker.ppid() == parent.pid:
+                parent.send_signal(signal.SIGUSR1)
     for pid, info in chosen.items():
         # As long as its lock is held, its PID is nobody else's.
         if pid in running and liveness.is_alive(folder, info.worker_id):
@@ -107,8 +115,9 @@ def stop(folder: Path, pids: Collection[int] | None, *, now: bool, limit_s: floa
         pids_text = ", ".join(map(str, stubborn))
         msg = f'Not stopped in time: {pids_text}. "worker stop --now" does not wait for commands.'
         raise QueueCtlError(msg, pids=stubborn)
-    for pid in pools:
-        _has_ended(running.get(pid), deadline)
+    if late := [pid for pid in pools if not _has_ended(running.get(pid), deadline)]:
+        msg = f"Not stopped in time: the pool {', '.join(map(str, late))}, which started the workers."
+        raise QueueCtlError(msg, pids=late)
 
 
 def _has_ended(process: "psutil.Process | None", deadline: float) -> bool:

@@ -44,9 +44,12 @@ def rescue_orphans(store: Store, folder: Path) -> list[Job]:
 
 def publish(store: Store, folder: Path) -> None:
     """Say in the store which workers of the queue are running now."""
-    pids = [info.pid for info in liveness.read_workers(folder) if info.is_alive and info.pid is not None]
+
+    def running() -> list[int]:
+        return [info.pid for info in liveness.read_workers(folder) if info.is_alive and info.pid is not None]
+
     try:
-        store.publish_workers(pids)
+        store.publish_workers(running)
     except (StoreError, OSError) as error:
         log.error("cannot say which workers run: %s", error)
 
@@ -69,9 +72,9 @@ def _rescue(store: Store, folder: Path, worker_id: str, jobs: list[Job]) -> list
         return []
     with held:
         info = held.info
-        # After a reboot nothing of the command is left, and the job is not to blame.
-        is_crash = info.boot_id is None or info.boot_id == processes.boot_id()
-        ended = [job for job in jobs if not is_crash or _end(job, info)]
+        # After a reboot nothing of the command is left, and the job is not to blame. Nor is it if nothing is known.
+        is_crash = info.boot_id == processes.boot_id()
+        ended = [job for job in jobs if info.boot_id not in (None, processes.boot_id()) or _end(job, info)]
         rescued = store.rescue(_tokens(ended), is_crash=is_crash, now=datetime.now(UTC))
         if len(ended) == len(jobs):
             held.remove()

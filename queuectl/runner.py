@@ -16,16 +16,12 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from queuectl import processes, times
-
-MAX_ERROR = 500  #: characters of an error that is shown
+from queuectl import processes
+from queuectl.ending import Ended, last_line, visible
 
 _SHELL = b"/bin/sh"
-_NOT_FOUND = 127  #: a shell's exit code for a command that it has not found
 #: Appending, so that what opens /dev/stdout anew does not overwrite what is there; never through a link.
 _OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-_TAIL = 4096  #: bytes at the end of stderr that are searched for the error
-_COLOURS = re.compile(r"\x1b\[[0-9;:]*[mK]")
 #: What the worker, or whoever started it, may have ignored. Commands start with none of it.
 _DEFAULT_SIGNALS = (
     *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1),
@@ -45,16 +41,6 @@ class StartFailure:
     """Why a command could not be started, by the fault of its job."""
 
     error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a command ended: *exit_code* or *signal*. *error* is what its stderr says of a failure, if anything."""
-
-    exit_code: int | None
-    signal: int | None
-    duration_s: float
-    error: str | None
 
 
 class _Unstartable(Exception):
@@ -119,8 +105,20 @@ class Attempt:
         if status is None:
             return Ended(None, None, duration_s, "its exit code was lost: another part of this process took it")
         code = os.waitstatus_to_exitcode(status)
-        error = _last_line(self._err) if code and has_errors else None
+        error = last_line(Path(self._err)) if code and has_errors else None
         return Ended(code if code >= 0 else None, -code if code < 0 else None, duration_s, error)
+
+
+def given_environment() -> dict[bytes, bytes]:
+    """Return the environment of this process without what Python itself has added to it.
+
+    In a locale without UTF-8 Python sets ``LC_CTYPE`` for itself (PEP 538), where nobody else did.
+    """
+    environment = dict(os.environb)
+    with suppress(OSError):  # no /proc: nothing is known
+        if not re.search(rb"(?:^|\0)LC_CTYPE=", Path("/proc/self/environ").read_bytes()):
+            environment.pop(b"LC_CTYPE", None)
+    return environment
 
 
 class Runner:
@@ -130,7 +128,7 @@ class Runner:
     """
 
     def __init__(self, base: Mapping[bytes, bytes] | None = None) -> None:
-        self._base = dict(os.environb if base is None else base)
+        self._base = given_environment() if base is None else dict(base)
         # The descriptors 0 to 2 of the command replace those of this process: nothing else may be there.
         while (null := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
             pass
@@ -177,7 +175,7 @@ class Runner:
         except UnicodeEncodeError as error:
             return StartFailure(f"not a text: {error}")
         except _Unstartable as error:
-            return StartFailure(_visible(str(error)))
+            return StartFailure(visible(str(error)))
         session_start = processes.start_of(pid, before)
         return Attempt(pid, begun=begun, session_start=session_start, token=token, out=out, err=err)
 
@@ -230,29 +228,6 @@ class Runner:
         finally:
             if cwd is not None:
                 os.fchdir(self._home)
-
-
-def failure_text(ended: Ended, *, timed_out_after_s: float | None = None) -> str | None:
-    """Return what to show of a failed attempt, None if it did not fail.
-
-    A timeout is named before all that stderr may say, and so is a command that sh did not find: its own words for
-    that differ from system to system.
-    """
-    if timed_out_after_s is not None:
-        return f"timed out after {times.format_number(timed_out_after_s)}s"
-    if ended.exit_code == 0:
-        return None
-    is_from_sh = ended.error is None or (ended.error.startswith("/bin/sh:") and "not found" in ended.error)
-    if ended.exit_code == _NOT_FOUND and is_from_sh:
-        return "command not found"
-    if ended.error is not None:
-        return ended.error
-    if ended.signal is None:
-        return f"exit code {ended.exit_code}"
-    try:
-        return f"killed by {signal.Signals(ended.signal).name}"
-    except ValueError:
-        return f"killed by signal {ended.signal}"
 
 
 def _notice_of_end(pid: int) -> int:
@@ -310,35 +285,12 @@ def _open_output(path: str) -> int:
 
 
 def _remove_if_empty(path: str) -> bool:
-    """Remove the file *path* if there is nothing in it; return whether it is not there."""
-    try:
+    """Remove the file *path* if there is nothing in it; return whether there is nothing to read.
+
+    One that cannot be removed is no reason to lose a result.
+    """
+    with suppress(OSError):
         if os.lstat(path).st_size:
             return False
         os.unlink(path)  # noqa: PTH108 - twice a job: no object just for the name
-    except FileNotFoundError:
-        pass
     return True
-
-
-def _last_line(path: str) -> str | None:
-    """Return the last line in the file *path* that is not blank, fit to be shown."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        tail = os.pread(descriptor, _TAIL, max(os.fstat(descriptor).st_size - _TAIL, 0))
-    finally:
-        os.close(descriptor)
-    text = _COLOURS.sub("", tail.decode("utf-8", "replace"))
-    return next((_visible(line.strip()) for line in reversed(re.split(r"[\r\n]", text)) if line.strip()), None)
-
-
-def _visible(text: str) -> str:
-    """Return *text* with control characters written out, and at most ``MAX_ERROR`` characters of it."""
-    if not text.isprintable():
-        text = "".join(
-            one if one.isprintable() else " " if one.isspace() else one.encode("unicode_escape").decode()
-            for one in text
-        )
-    return text if len(text) <= MAX_ERROR else text[: MAX_ERROR - 1] + "…"

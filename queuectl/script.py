@@ -70,7 +70,7 @@ def _commands(reader: "_Reader") -> Iterator[tuple[int, str | UsageError]]:
 def _decode(line: bytes | None, *, is_first: bool) -> str:
     """Return *line* as text, without its end; raise ``UsageError`` if it is not to be read as such."""
     if line is None:
-        msg = f"The line is longer than {MAX_LINE // 1024} KiB: it was skipped."
+        msg = f"The line is longer than {MAX_LINE // 1024} KiB: it was skipped. Use enqueue -f FILE for many jobs."
         raise UsageError(msg)
     body = line.removeprefix(_BOM) if is_first else line
     body = body.removesuffix(b"\n").removesuffix(b"\r")

@@ -108,7 +108,7 @@ def spec_from_options(
     try:
         return _build(fields, set())
     except _Wrong as wrong:
-        raise UsageError(wrong.args[0]) from None
+        raise UsageError(wrong.args[0], option=f"--{wrong.args[1].replace('_', '-')}") from None
 
 
 def _check_ids(specs: list[JobSpec]) -> None:

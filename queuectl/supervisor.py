@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -28,6 +27,7 @@ SETTLED_IN_S = 5.0  #: a worker that dies sooner makes the pause before its succ
 PAUSES_S = (0.05, 1.0)  #: the shortest and the longest of these pauses
 MAX_FALSE_STARTS = 10  #: so many workers in a row that did not even report in: their place stays empty
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_CLOSE = signal.SIGUSR1  # tells a pool to start no more workers (see ``pool.stop``)
 
 log = logging.getLogger("queuectl")
 
@@ -83,6 +83,8 @@ class Pool:
         self._slots = [_Slot() for _ in range(count)]
         self._signals = StopSignals()
         self._forwarded = False
+        self._is_closing = False
+        signal.signal(_CLOSE, self._close)
         self._report_fd: int | None = report_fd
         self._look_at = 0.0
         # Forked workers share the index that was loaded once; elsewhere forking is not safe.
@@ -90,6 +92,9 @@ class Pool:
         self._processes = (
             multiprocessing.get_context("fork") if self._can_fork else multiprocessing.get_context("spawn")
         )
+
+    def _close(self, _number: int, _frame: object) -> None:
+        self._is_closing = True
 
     def run(self) -> None:
         """Keep the workers running until the last has been told to stop and has ended."""
@@ -101,6 +106,8 @@ class Pool:
             self._sleep(active)
             if self._signals.is_stopping:
                 self._pass_on_stop()
+            if self._is_closing:
+                self._give_up_empty()
             if self._collect() and self._report_fd is None:
                 self._publish()
             self._look_for_dead()
@@ -121,17 +128,37 @@ class Pool:
                 self._start(slot)
 
     def _start(self, slot: _Slot) -> None:
-        receiver, sender = self._processes.Pipe(duplex=False)
+        try:
+            receiver, sender = self._processes.Pipe(duplex=False)
+        except OSError as error:
+            self._note_false_start(slot, error)
+            return
         inherited = (self._store, self._report_fd) if self._can_fork else None
         process = self._processes.Process(target=work, args=(inherited, self._folder, os.getpid(), sender))
         # A signal that came before the worker listens would be lost in it.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             process.start()
+        except OSError as error:
+            receiver.close()
+            self._note_false_start(slot, error)
+            return
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             sender.close()
         slot.process, slot.report, slot.began_at = process, receiver, time.monotonic()
+
+    def _note_false_start(self, slot: _Slot, reason: object) -> None:
+        """Try again after a pause; after too many such starts in a row, leave the slot empty."""
+        log.error("a worker did not start: %s", reason)
+        slot.false_starts += 1
+        slot.start_at = time.monotonic() + PAUSES_S[1]
+        slot.is_done = slot.false_starts >= MAX_FALSE_STARTS
+
+    def _give_up_empty(self) -> None:
+        for slot in self._slots:
+            if slot.process is None:
+                slot.is_done = True
 
     def _sleep(self, active: list[_Slot]) -> None:
         """Wait for a signal, a report or the end of a worker, or until something is due."""
@@ -165,24 +192,24 @@ class Pool:
 
     def _note_end(self, slot: _Slot, process: BaseProcess) -> None:
         code = process.exitcode
+        has_started = slot.report is None
         if slot.report is not None:
-            slot.false_starts += 1
             slot.report.close()
         process.join()
         process.close()
         slot.process = slot.report = None
-        if code == 0 or self._signals.is_stopping:
+        self._look_at = 0.0
+        if code == 0 or self._signals.is_stopping or self._is_closing:
             slot.is_done = True
+            return
+        if not has_started:
+            self._note_false_start(slot, f"it ended with {code}")
             return
         is_early = time.monotonic() - slot.began_at < SETTLED_IN_S
         slot.early_deaths = slot.early_deaths + 1 if is_early else 0
         shortest, longest = PAUSES_S
         slot.start_at = time.monotonic() + min(shortest * 1.5**slot.early_deaths, longest)
         log.warning("a worker ended with %s; another takes its place", code)
-        if slot.false_starts >= MAX_FALSE_STARTS:
-            log.error("%d workers in a row did not start: their place stays empty", slot.false_starts)
-            slot.is_done = True
-        self._look_at = 0.0
 
     def _look_for_dead(self) -> None:
         """Take back the jobs of dead workers: at once after one of this pool died, and now and then for all others."""
@@ -191,8 +218,8 @@ class Pool:
         self._look_at = time.monotonic() + POLL_S
         try:
             rescue_dead(self._store, self._folder)
-        except (StoreError, OSError) as error:
-            log.error("cannot take back jobs, trying again: %s", error)
+        except Exception:  # whatever it is, the workers need their pool
+            log.exception("cannot take back jobs, trying again")
 
     def _pass_on_stop(self) -> None:
         if self._forwarded and not self._signals.is_hurried:
@@ -208,15 +235,6 @@ class Pool:
         publish(self._store, self._folder)
 
 
-@contextlib.contextmanager
-def _own_file(folder: Path, pool_pid: int) -> Iterator[liveness.WorkerFile]:
-    file = liveness.WorkerFile.create(folder, pid=os.getpid(), pool_pid=pool_pid)
-    try:
-        yield file
-    finally:
-        file.close_and_remove()
-
-
 def work(inherited: tuple[Store, int | None] | None, folder: Path, pool_pid: int, report: Connection) -> None:
     """Be a worker of the pool *pool_pid*.
 
@@ -230,12 +248,18 @@ def work(inherited: tuple[Store, int | None] | None, folder: Path, pool_pid: int
         store.after_fork()
         if report_fd is not None:
             os.close(report_fd)  # or the report would end only with the last worker
-    with _own_file(folder, pool_pid) as file:
-        worker = Worker(store, folder, file)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        report.send(file.worker_id)
-        report.close()
-        worker.run()
+    # If this process ends otherwise than below, its file stays, and its job is taken back.
+    file = liveness.WorkerFile.create(folder, pid=os.getpid(), pool_pid=pool_pid)
+    worker = Worker(store, folder, file, pool_pid=pool_pid)
+    signal.signal(_CLOSE, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    report.send(file.worker_id)
+    report.close()
+    worker.run()
+    if worker.holds_job:
+        file.close()
+    else:
+        file.close_and_remove()
     if os.getppid() != pool_pid:
         publish(store, folder)  # nobody is left to do it
     try:

@@ -9,9 +9,10 @@ import math
 import time
 from enum import Enum, auto
 
+from queuectl.ending import Ended, failure_text
 from queuectl.errors import StoreError
 from queuectl.job import Job, Outcome
-from queuectl.runner import Attempt, Ended, failure_text
+from queuectl.runner import Attempt
 from queuectl.stores.base import Store
 from queuectl.waiter import POLL_S, RETRY_S, Waiter
 
@@ -53,7 +54,8 @@ class Watch:
         """Return how the attempt ended. One that was ended from outside has left no process behind."""
         while True:
             self._react()
-            if self._waiter.wait(self._next_s(), self._attempt.fileno()):
+            descriptor = self._attempt.fileno()  # none, once it was seen to have ended
+            if descriptor >= 0 and self._waiter.wait(self._next_s(), descriptor):
                 self._look_at = 0.0  # the bell: something has changed for this job
             if (ended := self._attempt.poll()) is not None:
                 break
@@ -95,6 +97,8 @@ class Watch:
             self._end(Cause.CANCEL)
 
     def _end(self, cause: Cause) -> None:
+        if self._attempt.poll() is not None:
+            return  # it was faster
         self.cause = cause
         self._kill_at = time.monotonic() + (0.0 if cause is Cause.DISOWNED else self._kill_after_s)
         try:

@@ -17,9 +17,10 @@ from queuectl import logs
 from queuectl.errors import StoreError
 from queuectl.job import Claim, Job, Outcome
 from queuectl.liveness import WorkerDisowned, WorkerFile
+from queuectl.rescue import rescue_dead
 from queuectl.runner import Runner, StartFailure
-from queuectl.stores.base import Store
-from queuectl.waiter import RETRY_S, Waiter
+from queuectl.stores.base import Settlement, Store
+from queuectl.waiter import POLL_S, RETRY_S, Waiter
 from queuectl.watch import Cause, Watch
 
 log = logging.getLogger("queuectl")
@@ -29,8 +30,8 @@ _T = TypeVar("_T")
 class Worker:
     """The worker of this process."""
 
-    def __init__(self, store: Store, folder: Path, file: WorkerFile) -> None:
-        """Work on *store*; *file* says to others that this worker lives."""
+    def __init__(self, store: Store, folder: Path, file: WorkerFile, *, pool_pid: int) -> None:
+        """Work on *store*; *file* says to others that this worker lives, and *pool_pid* is its parent."""
         self._store = store
         self._folder = folder
         self._file = file
@@ -39,6 +40,9 @@ class Worker:
         self._waiter = Waiter(store, self._bell)
         self._signals = self._waiter.signals
         self._numbers = itertools.count(1)
+        self._pool_pid = pool_pid
+        self._look_at = 0.0
+        self.holds_job = False  #: whether it has claimed a job that is neither settled nor given back
 
     def run(self) -> None:
         """Work until told to stop. Raises ``WorkerDisowned`` if others take this worker for dead."""
@@ -66,8 +70,10 @@ class Worker:
             while (claim := self._next_claim()) is not None:
                 job = self._claim(claim)
                 if job is not None:
+                    self.holds_job = True
                     self._waiter.note_change()
                     return job
+                self._stand_in_for_pool()
                 if self._waiter.wait(self._idle_s()):
                     self._set_idle(True)  # who rang has marked this worker as busy
             return None
@@ -92,6 +98,7 @@ class Worker:
 
     def _work_on(self, job: Job) -> Job | None:
         """Run *job* and settle it; return the job that was claimed in the same transaction, if any."""
+        self._stand_in_for_pool()
         out, err = logs.output_paths(self._folder, job, job.attempts)
         try:
             attempt = self._runner.start(
@@ -111,20 +118,37 @@ class Worker:
             self._waiter.wait(RETRY_S)
             return None
         if isinstance(attempt, StartFailure):
-            return self._settle(job, Outcome(error=attempt.error))
+            settlement = self._settle(job, Outcome(error=attempt.error))
+            return settlement.next if settlement else None
         self._file.note_attempt(job.id, attempt.token, attempt.pid, attempt.session_start)
         watch = Watch(job, attempt, self._store, self._waiter)
         outcome = watch.run()
         following = None
         if watch.cause is Cause.STOP:
             self._give_back(job)
-        elif watch.cause is not Cause.DISOWNED:
-            following = self._settle(job, outcome)
+        elif watch.cause is Cause.DISOWNED:
+            self.holds_job = False
+        elif (settlement := self._settle(job, outcome)) is not None:
+            following = settlement.next
+            if settlement.settled is None:
+                log.warning("the result of job %s was discarded: its claim no longer held", job.id)
+                attempt.kill()
         if following is None:
             self._file.note_idle()
         return following
 
-    def _settle(self, job: Job, outcome: Outcome) -> Job | None:
+    def _stand_in_for_pool(self) -> None:
+        """Take back the jobs of dead workers now and then, if the pool that did so has died."""
+        if os.getppid() == self._pool_pid or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + POLL_S
+        try:
+            rescue_dead(self._store, self._folder)
+        except (StoreError, OSError) as error:
+            log.error("cannot take back jobs, trying again: %s", error)
+
+    def _settle(self, job: Job, outcome: Outcome) -> Settlement | None:
+        """Record *outcome* and claim the next job; None if the worker was told to stop before that worked."""
         self._waiter.flush_if_due()
         disowned: WorkerDisowned | None = None
         try:
@@ -132,17 +156,19 @@ class Worker:
         except WorkerDisowned as error:  # which is no reason to throw a result away
             claim, disowned = None, error
         settlement = self._insist(lambda: self._store.settle(job, outcome, next_claim=claim, now=_now()))
+        if settlement is not None:
+            self.holds_job = settlement.next is not None
+            self._waiter.note_change()
         if disowned is not None:
             raise disowned
-        if settlement is None:
-            return None
-        self._waiter.note_change()
-        if settlement.settled is None:
-            log.warning("the result of job %s was discarded: its claim no longer held", job.id)
-        return settlement.next
+        return settlement
 
     def _give_back(self, job: Job) -> None:
-        self._insist(lambda: self._store.give_back(job, now=_now()))
+        def give_back() -> None:
+            self._store.give_back(job, now=_now())
+            self.holds_job = False
+
+        self._insist(give_back)
 
     def _insist(self, action: Callable[[], _T]) -> _T | None:
         """Do *action*, again and again while the store refuses it: a result must not get lost.

@@ -4,7 +4,7 @@ It decides nothing, as every store: what becomes of a job is ``lifecycle``'s.
 """
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
 from queuectl import lifecycle, times
@@ -97,8 +97,8 @@ class MemoryStore:
     def bell(self, worker_id: str) -> Bell | None:
         return None
 
-    def publish_workers(self, pids: Collection[int]) -> None:
-        self.workers = list(pids)
+    def publish_workers(self, running: Callable[[], Collection[int]]) -> None:
+        self.workers = list(running())
 
     def claim(self, claim: Claim, *, now: datetime) -> Job | None:
         ready = next((job for job in self.jobs() if lifecycle.is_ready(job, now)), None)

@@ -1,6 +1,8 @@
 """The command ``enqueue``: from its many forms of input to one batch of job specs."""
 
+import os
 import shlex
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ from queuectl import specs
 from queuectl.commands.context import Context
 from queuectl.commands.declare import Command, reads
 from queuectl.commands.results import JobsAdded, Result
-from queuectl.errors import SyntaxProblem, UsageError
+from queuectl.errors import DuplicateId, SyntaxProblem, UsageError
 from queuectl.specs import JobSpec
 
 _COMMAND = "queuectl.command"  # key of what stands after `--`
@@ -81,6 +83,8 @@ def enqueue(ctx: click.Context, /, words: tuple[str, ...], file: str | None, **f
             context.notify(notice)
         batch = _complete(found.specs, given)
     here = str(_here())
+    if not batch:
+        context.notify("There is no job in it: nothing was added.")
     placed = [msgspec.structs.replace(spec, cwd=str(Path(here, spec.cwd)) if spec.cwd else here) for spec in batch]
     return JobsAdded(context.store.enqueue(placed, now=context.now()))
 
@@ -125,11 +129,11 @@ def _environment(pairs: Sequence[str]) -> dict[str, str]:
 
 def _read(context: Context, file: str) -> specs.SpecBatch:
     """Read the jobs in *file*; a problem in it is told with its place."""
+    if context.reads_script and _is_standard_input(file):
+        msg = f"The script comes from standard input: enqueue {file} would eat the rest of it. Use enqueue -f FILE."
+        raise UsageError(msg)
     if file != "-":
         name, content = file, _content(Path(file))
-    elif context.reads_script:
-        msg = "The script itself comes from standard input: enqueue - would eat the rest of it. Use enqueue -f FILE."
-        raise UsageError(msg)
     else:
         name, content = "standard input", sys.stdin.buffer.read()
     try:
@@ -144,6 +148,20 @@ def _read(context: Context, file: str) -> specs.SpecBatch:
         line, column = problem.place
         msg = f"{name}:{line}:{column}: {problem.message}"
         raise SyntaxProblem(msg, text=problem.text, offset=problem.offset) from None
+    except DuplicateId as error:
+        msg = f"{name}: {error.message}"
+        raise DuplicateId(msg, id=error.id) from None
+
+
+def _is_standard_input(file: str) -> bool:
+    """Whether *file* is another name for what this program reads its script from."""
+    if file in ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"):
+        return True
+    try:
+        status = Path(file).stat()
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(status.st_mode) and os.path.samestat(status, os.fstat(0))
 
 
 def _here() -> Path:

@@ -3,6 +3,7 @@
 Whatever goes wrong ends here: as words for the person and an exit code.
 """
 
+import errno
 from collections.abc import Sequence
 
 import click
@@ -13,6 +14,15 @@ from queuectl.commands.context import Context
 from queuectl.commands.declare import PROGRAM_OPTIONS, Group, UnknownCommand
 from queuectl.commands.root import root
 from queuectl.errors import ExitCode, QueueCtlError, SyntaxProblem, UsageError
+
+_REMEDIES = {
+    errno.ENOSPC: " Nothing was changed: free some space and try again.",
+    errno.EDQUOT: " Nothing was changed: free some space and try again.",
+    errno.EROFS: " Nothing was changed: choose another folder with --data.",
+    errno.EACCES: " Nothing was changed: choose another folder with --data, or its owner's account.",
+    errno.EPERM: " Nothing was changed: choose another folder with --data, or its owner's account.",
+    errno.EMFILE: " Nothing was changed: close some files, or raise the limit (ulimit -n).",
+}
 
 
 def run_line(line: str | Sequence[str], context: Context) -> int:
@@ -98,7 +108,8 @@ def _explain(error: Exception) -> tuple[str, int]:
             return error.format_message(), error.exit_code
         case OSError():
             name = f': "{error.filename}"' if error.filename else ""
-            return f"The system refused it: {error.strerror or error}{name}.", ExitCode.STORE
+            remedy = _REMEDIES.get(error.errno or 0, "")
+            return f"The system refused it: {error.strerror or error}{name}.{remedy}", ExitCode.STORE
     kind = type(error).__name__
     return f'Something unexpected went wrong ({kind}: {error}): "queuectl --debug" shows where.', ExitCode.FAILED
 
@@ -125,6 +136,14 @@ def _excerpt(error: Exception, text: str | None) -> tuple[int, list[str]]:
 
 def _wrong_word(error: Exception) -> str | None:
     """Return the word of the line that *error* is about, if it is about one."""
-    if isinstance(error, UnknownCommand):
-        return error.name
-    return error.option_name if isinstance(error, click.NoSuchOption) else None
+    match error:
+        case UnknownCommand():
+            return error.name
+        case click.NoSuchOption():
+            return error.option_name
+        case click.BadParameter(param=click.Parameter() as param):
+            return max(param.opts, key=len)
+        case QueueCtlError():
+            named = vars(error).get("option") or vars(error).get("id")
+            return named if isinstance(named, str) else None
+    return None

@@ -6,7 +6,7 @@ Verbs of people and programs are durable when they return; verbs of workers
 are durable at the latest after the next ``flush``.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -123,8 +123,8 @@ class Store(Protocol):
         """Return what wakes the worker *worker_id* when there is something to do; None if only polling is to be had."""
         ...
 
-    def publish_workers(self, pids: Collection[int]) -> None:
-        """Say for all to read which workers are running."""
+    def publish_workers(self, running: Callable[[], Collection[int]]) -> None:
+        """Say for all to read which workers are *running*, which is asked when nobody else can be saying it."""
         ...
 
     def claim(self, claim: Claim, *, now: datetime) -> Job | None:

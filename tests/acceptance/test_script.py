@@ -64,6 +64,8 @@ def test_errors_name_the_line_and_the_script_goes_on(queuectl: QueueCtl) -> None
         "  lst",
         "  ^",
         'script:4: No job "nobody": "list" shows all jobs.',
+        "  show nobody",
+        "       ^",
         'script:6: unknown field "comand": did you mean "command"?',
         "   comand: x}'",
         "   ^",

@@ -1,17 +1,23 @@
 """Real workers at their usual work: when they begin, when they try again, where their queue may be."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from queuectl import logs
 from queuectl.job import State
 from queuectl.specs import JobSpec
 from queuectl.times import from_text
-from tests.real_queue import RealQueue
+from tests.real_queue import MARK, RealQueue
 from tests.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_an_idle_worker_begins_at_once(queue: RealQueue) -> None:
@@ -88,3 +94,55 @@ def test_settings_hold_for_workers_that_run_already(queue: RealQueue) -> None:
     queue.store.set_setting("kill-after", 0.2)
     [id] = queue.store.enqueue([JobSpec(command="sleep 1000", max_retries=1)], now=datetime.now(UTC))
     assert queue.await_state(id, State.DEAD).error == "timed out after 0.3s"
+
+
+def test_a_worker_without_its_pool_takes_back_the_jobs_of_others(queue: RealQueue, tmp_path: Path) -> None:
+    """Nobody else looks at the queue."""
+    pids = tmp_path / "pids"
+    [id] = queue.enqueue(f"echo $$ >>{pids}; exec sleep 1000")
+    queue.start(2)
+    busy = until(lambda: next((info.pid for info in queue.workers() if info.job_id == id), None))
+    for process in queue.pools():
+        queue.kill(process)
+    queue.kill(busy)
+    until(lambda: len(pids.read_text().split()) == 2, 20.0, what="the second attempt")
+    assert queue.is_gone(int(pids.read_text().split()[0]))
+
+
+def test_a_cancelled_command_that_ends_well_is_cancelled_all_the_same(queue: RealQueue, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    [id] = queue.enqueue(f"trap 'exit 0' TERM; touch {ready}; sleep 1000 & wait")
+    queue.start(1)
+    until(ready.exists)
+    queue.store.cancel([id], now=datetime.now(UTC))
+    assert queue.await_state(id, State.CANCELLED, State.COMPLETED).state is State.CANCELLED
+
+
+def test_a_result_is_recorded_though_its_log_folder_has_gone(queue: RealQueue, data_dir: Path) -> None:
+    """A job replaces the folder of its own output by a file."""
+    [id] = queue.enqueue(f"rm -r {data_dir}/logs/000000; touch {data_dir}/logs/000000")
+    queue.start(1)
+    assert queue.await_state(id, State.COMPLETED).attempts == 1
+
+
+def test_a_stop_while_a_worker_is_being_replaced_leaves_none(queue: RealQueue) -> None:
+    first, _ = queue.start(2)
+    queue.kill(first)
+    queue.stop()
+    until(lambda: queue.started() == [], what="all to be gone")
+
+
+def test_no_variable_is_set_that_nobody_has_set(queue: RealQueue, data_dir: Path) -> None:
+    """Python sets LC_CTYPE for itself in a locale without UTF-8."""
+    [id] = queue.enqueue("env")
+    with subprocess.Popen(
+        [sys.executable, ROOT / "queuectl.py", "--data", data_dir, "worker", "start"],
+        env={"PATH": os.environ["PATH"], MARK: queue.mark},
+        stdout=subprocess.DEVNULL,
+    ) as starter:
+        assert starter.wait(60) == 0
+    queue.await_state(id, State.COMPLETED)
+    out, _ = logs.output_paths(data_dir, queue.job(id), 1)
+    names = {line.partition("=")[0] for line in out.read_text().splitlines()}
+    assert "LC_CTYPE" not in names
+    assert "QUEUECTL_JOB_ID" in names

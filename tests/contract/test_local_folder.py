@@ -110,7 +110,7 @@ def test_folder_is_private_whatever_the_umask(data_dir: Path, umask: int) -> Non
         store = LocalStore(data_dir)
         fill(store)
         store.set_setting("base", 3)
-        store.publish_workers([1, 2])
+        store.publish_workers(lambda: [1, 2])
         store.enqueue([spec(command="x" * 100)] * 3, now=NOW)
         store.close()
     finally:
@@ -599,11 +599,10 @@ def test_an_edit_while_workers_run_is_merged(
     settlement = worker.settle(running, OK, next_claim=new_claim(), now=NOW)
     assert settlement.next is not None
     assert settlement.next.command == "echo edited"
-    if check is not check_cancel:
-        assert settlement.settled is not None
+    assert settlement.settled is not None
     worker.close()
     assert [(job["id"], job["state"]) for job in read(data_dir)] == [
-        ("a", "completed"),
+        ("a", "cancelled" if check is check_cancel else "completed"),
         ("b", "in_progress"),
         ("n", "pending"),
     ]
@@ -1113,3 +1112,72 @@ def test_has_workers_sees_the_living_only(data_dir: Path, store: LocalStore) -> 
         worker.kill()
     until(lambda: not folder.has_workers(data_dir), 5)
     assert list((data_dir / "workers").glob("*.lock"))
+
+
+# -- what only a brute force finds --
+
+
+@pytest.mark.parametrize("seq", [-1, 0, 1 << 53, (1 << 64) - 1, 1 << 70])
+def test_a_place_that_no_index_can_hold_is_given_anew(
+    data_dir: Path, open_store: Callable[[], OneProcess], seq: int
+) -> None:
+    """A person writes ``"seq": -1`` to have a job first: workers go on all the same."""
+    open_store().jobs()
+    write(data_dir / "jobs.json", json.dumps([*rows("a"), dict(rows("b")[0], seq=seq)]))
+    worker = open_store()
+    assert ids_of(worker.jobs()) == ["a", "b"]
+    assert [claim(worker).id, claim(worker).id] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['[{"id": "a", "command": "echo \\ud800"}]', '[{"id": "a", "command": "true", "attempts": 1' + "0" * 5000 + "}]"],
+)
+def test_an_edit_that_cannot_be_written_again_is_refused(
+    data_dir: Path, open_store: Callable[[], OneProcess], text: str
+) -> None:
+    open_store().jobs()
+    write(data_dir / "jobs.json", text)
+    with pytest.raises(StoreDamaged, match=r"jobs\.json"):
+        open_store().jobs()
+    assert (data_dir / "jobs.json").read_text() == text
+
+
+def test_everybody_reads_and_works_on_while_a_file_cannot_grow(
+    data_dir: Path, open_store: Callable[[], OneProcess], faulty: Disk
+) -> None:
+    """The disk is full: what is recorded stays in the journal, whose space is set aside."""
+    store, worker = open_store(), open_store()
+    store.enqueue(specs("a", "b"), now=NOW)
+    worker.prepare_for_work()
+    running = claim(worker)
+    worker.flush()
+    faulty.let_fail("write", data_dir / "jobs.json", 1_000_000, ENOSPC)
+    with pytest.raises(StoreUnavailable, match="recorded"):
+        store.enqueue(specs("c"), now=NOW)
+    assert ids_of(store.jobs()) == ["a", "b", "c"]
+    assert store.counts()[State.PENDING] == 2
+    settlement = worker.settle(running, OK, next_claim=new_claim(), now=NOW)
+    assert settlement.settled is not None
+    assert settlement.next is not None
+    assert ids_of(open_store().jobs()) == ["a", "b", "c"]
+    faulty.mend()
+    worker.flush()
+    assert [job["state"] for job in read(data_dir)] == ["completed", "in_progress", "pending"]
+
+
+def test_a_file_that_cannot_be_opened_for_once_is_opened_later(
+    data_dir: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.enqueue(specs("a"), now=NOW)
+    real = disk.open_file
+
+    def refuse(path: Path, *, create: bool = False) -> int:
+        raise OSError(24, "Too many open files")
+
+    store._engine.detach()
+    monkeypatch.setattr(disk, "open_file", refuse)
+    with pytest.raises(OSError, match="Too many"):
+        store.jobs()
+    monkeypatch.setattr(disk, "open_file", real)
+    assert ids_of(store.jobs()) == ["a"]

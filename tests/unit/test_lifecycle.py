@@ -104,7 +104,7 @@ def test_a_claim_counts_the_attempt_and_forgets_the_last() -> None:
         (running(attempts=4, crashes=2), FAILED, State.FAILED, 4),
         (running(cancel_requested=True), FAILED, State.CANCELLED, 1),
         (running(cancel_requested=True), KILLED, State.CANCELLED, 1),
-        (running(cancel_requested=True), OK, State.COMPLETED, 1),
+        (running(cancel_requested=True), OK, State.CANCELLED, 1),
         (running(cancel_requested=True, attempts=3), FAILED, State.CANCELLED, 3),
     ],
 )

@@ -39,8 +39,8 @@ class Bell:
     def set_idle(self, *, is_idle: bool) -> None:
         """Say whether the worker waits for work; look for work once more after saying yes."""
         source, target = (self._busy, self._idle) if is_idle else (self._idle, self._busy)
-        # Whoever rang has taken the name away already.
-        with contextlib.suppress(FileNotFoundError):
+        # Whoever rang has taken the name away already; and a call that gets lost costs a slow poll, never a job.
+        with contextlib.suppress(OSError):
             source.rename(target)
 
     def clear(self) -> None:

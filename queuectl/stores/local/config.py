@@ -61,7 +61,7 @@ class ConfigFile:
 
 def write_pids(folder: Path, pids: Iterable[int]) -> None:
     """Say in ``worker_pids.json`` who works; to be called under the lock."""
-    disk.replace(folder / "worker_pids.json", [msgspec.json.encode(sorted(pids)) + b"\n"])
+    disk.replace(folder / "worker_pids.json", [msgspec.json.encode(sorted(pids)) + b"\n"], is_durable=False)
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -74,8 +74,8 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def replace(path: Path, chunks: Iterable[bytes]) -> None:
-    """Put *chunks* in the place of the file *path*: all of it or nothing, durable on return."""
+def replace(path: Path, chunks: Iterable[bytes], *, is_durable: bool = True) -> None:
+    """Put *chunks* in the place of the file *path*: all of it or nothing, durable on return unless it need not be."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     fd = os.open(temporary, _OPEN | os.O_CREAT | os.O_EXCL, FILE_MODE)
@@ -86,14 +86,16 @@ def replace(path: Path, chunks: Iterable[bytes]) -> None:
             for chunk in chunks:
                 write_at(fd, chunk, offset)
                 offset += len(chunk)
-            sync(fd)
+            if is_durable:
+                sync(fd)
         finally:
             os.close(fd)
         rename(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if is_durable:
+        sync_folder(path.parent)
 
 
 def rename(source: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from queuectl.errors import OutcomeUnknown, StoreDamaged, StoreUnavailable
 from queuectl.stores.local import records, takeover
 from queuectl.stores.local.files import Applied, DataFiles
 from queuectl.stores.local.folder import has_workers
-from queuectl.stores.local.journal import HEADER_SIZE, RENEW_AT, Journal, Transaction, put_over
+from queuectl.stores.local.journal import HEADER_SIZE, RENEW_AT, Journal, Transaction, newest, put_over
 from queuectl.stores.local.lock import QueueLock
 from queuectl.stores.local.picture import Picture
 from queuectl.stores.local.records import File, Layout, Write
@@ -94,6 +94,7 @@ class Engine:
         known = (self.journal.generation, self.journal.end) if self._is_attached else None
         self.journal.attach()
         header = self.journal.header
+        self.files.reopen_applied()
         applied = self.files.applied(header.generation) if header else None
         has_followed = header is not None and known is not None and header.follows == known
         if has_followed and applied is not None and applied.marks == self.files.marks():
@@ -139,8 +140,7 @@ class Engine:
             self._take_over()  # somebody has edited a file since
             return
         self.journal.durable = self._sync_journal()
-        for transaction in transactions:
-            self.files.write(transaction.writes)
+        self.files.write(newest(transactions))  # not the older ones: somebody may be reading
         layouts, next_seq = found
         self.detach()
         self._adopt(self.files.note_applied(self.journal.generation, self.journal.end, next_seq, layouts))
@@ -178,12 +178,8 @@ class Engine:
 
     def damaged(self, file: File, offset: int) -> StoreDamaged:
         """Return the error for a line of *file* that is not what it should be."""
-        path = self.files.path(file)
-        msg = (
-            f"{path} is damaged at byte {offset}: the line there is not the job that it should be. "
-            "Nothing was changed: restore the folder from a copy."
-        )
-        return StoreDamaged(msg, path=str(path), offset=offset)
+        self.detach()  # should it be this process that is wrong, it is right again the next time
+        return self.files.damaged(file, offset)
 
     # -- changing --
 
@@ -340,6 +336,8 @@ class Engine:
         except OSError as error:
             _raise_unknown(error)
         self._recover(None)
+        if has_workers(self.folder):
+            self.journal.preallocate()
 
 
 def _raise_unknown(error: OSError) -> NoReturn:

@@ -70,6 +70,13 @@ class DataFiles:
         os.close(self._applied_fd)
         self.release()
 
+    def reopen_applied(self) -> None:
+        """Open ``applied`` anew if somebody has deleted it, so that all processes use the same one."""
+        if os.fstat(self._applied_fd).st_nlink == 0:
+            fd = disk.open_file(self._applied_path, create=True)
+            os.close(self._applied_fd)
+            self._applied_fd = fd
+
     def release(self) -> None:
         """Close the data files, to be opened anew at the next use."""
         for fd in self._fds.values():
@@ -123,6 +130,15 @@ class DataFiles:
     def read_at(self, file: File, size: int, offset: int) -> bytes:
         """Return *size* bytes of *file* from *offset*."""
         return disk.read_at(self._fd(file), size, offset)
+
+    def damaged(self, file: File, offset: int) -> StoreDamaged:
+        """Return the error for a line of *file* that is not the job that it should be."""
+        path = self._paths[file]
+        msg = (
+            f"{path} is damaged at byte {offset}: the line there is not the job that it should be. "
+            "Nothing was changed: restore the folder from a copy."
+        )
+        return StoreDamaged(msg, path=str(path), offset=offset)
 
     def marks(self) -> dict[File, FileMark]:
         """Return what the files look like now. Raises ``StoreDamaged`` if one is missing."""
@@ -178,11 +194,16 @@ class DataFiles:
         self._write_applied(msgspec.structs.replace(applied, is_applying=True))
         position = applied.position
         layouts = {file: layout.copy() for file, layout in applied.layouts.items()}
-        for transaction in transactions:
-            self.write(transaction.writes)
-            for write in transaction.writes:
-                layouts[write.file].note(write)
-            position = transaction.end
+        try:
+            for transaction in transactions:
+                self.write(transaction.writes)
+                for write in transaction.writes:
+                    layouts[write.file].note(write)
+                position = transaction.end
+        except OSError:
+            # What is not there yet stays in the journal, and everybody can go on.
+            self.note_applied(applied.generation, position, next_seq, layouts)
+            raise
         return self.note_applied(applied.generation, position, next_seq, layouts)
 
     def write(self, writes: list[Write]) -> None:

@@ -28,6 +28,8 @@ def prepare(folder: Path) -> Path:
     path = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow a link that the user chose
     try:
         _make(path)
+        if not (path / "queue.lock").exists() and path.stat().st_uid == os.geteuid():
+            path.chmod(0o700)  # one that came with a checkout
         for name in (WORKERS, LOGS):
             _make(path / name)
     except (FileExistsError, NotADirectoryError) as error:
@@ -47,15 +49,18 @@ def prepare(folder: Path) -> Path:
 
 
 def _make(path: Path) -> None:
+    """Make the folder *path*, private whatever the umask, and what is missing above it."""
     if path.is_dir():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.parent != path:
+        _make(path.parent)
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:
         if not path.is_dir():
             raise
         return  # another process was faster
+    path.chmod(0o700)
     disk.sync_folder(path.parent)
 
 

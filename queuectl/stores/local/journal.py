@@ -104,8 +104,9 @@ class Journal:
 
     def reopen(self) -> None:
         """Open the file anew; whether it is still the same one, ``has_changed`` finds out."""
+        fd = disk.open_file(self.path, create=True)
         os.close(self._fd)
-        self._fd = disk.open_file(self.path, create=True)
+        self._fd = fd
 
     def attach(self) -> None:
         """Read the header anew. Raises ``StoreDamaged`` for one that is neither whole nor unfinished."""
@@ -269,6 +270,18 @@ class Journal:
         """
         with contextlib.suppress(OSError):
             disk.preallocate(self._fd, RENEW_AT + (1 << 20))
+
+
+def newest(transactions: Iterable[Transaction]) -> list[Write]:
+    """Return the last write of each place, in the order in which these were made."""
+    found: dict[tuple[File, int, int], Write] = {}
+    for transaction in transactions:
+        for write in transaction.writes:
+            # The width tells a reserve from the line that was written into it later.
+            key = (write.file, write.offset, write.width)
+            found.pop(key, None)
+            found[key] = write
+    return list(found.values())
 
 
 def put_over(data: dict[File, bytearray], transactions: Iterable[Transaction]) -> None:

@@ -34,14 +34,19 @@ class QueueLock:
         self._gate = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def __enter__(self) -> Self:
-        while True:
-            if not lock_descriptor(self._fd, blocking=False):
-                self._wait()
-            if os.fstat(self._fd).st_nlink:
-                return self
-            # Somebody deleted the file: its lock no longer keeps anybody out.
-            os.close(self._fd)
-            self._fd = disk.open_file(self._path, create=True)
+        try:
+            while True:
+                if not lock_descriptor(self._fd, blocking=False):
+                    self._wait()
+                if os.fstat(self._fd).st_nlink:
+                    return self
+                # Somebody deleted the file: its lock no longer keeps anybody out.
+                fd = disk.open_file(self._path, create=True)
+                os.close(self._fd)
+                self._fd = fd
+        except BaseException:
+            unlock_descriptor(self._fd)  # Ctrl-C may have come just after it was taken
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -104,7 +109,8 @@ def _holder(path: Path) -> str:
         for line in Path("/proc/locks").read_text().splitlines():
             words = line.split()
             if "->" not in words and words[5].endswith(f":{inode}"):
-                command = Path(f"/proc/{words[4]}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                raw = Path(f"/proc/{words[4]}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                command = "".join(one if one.isprintable() else " " for one in raw)
                 return f"process {words[4]} ({command.strip()[:80]})"
     except OSError:
         pass  # no /proc, or the holder has just let go: nothing to name

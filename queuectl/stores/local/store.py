@@ -1,6 +1,6 @@
 """``LocalStore``: the verbs of the ``Store`` protocol on a data folder."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -186,10 +186,10 @@ class LocalStore:
         except OSError:
             return None  # the path is too long for a socket
 
-    def publish_workers(self, pids: Collection[int]) -> None:
+    def publish_workers(self, running: Callable[[], Collection[int]]) -> None:
         """Write ``worker_pids.json``; see ``Store``."""
         with self._engine.lock:
-            write_pids(self.folder, pids)
+            write_pids(self.folder, running())
 
     def claim(self, claim: Claim, *, now: datetime) -> Job | None:
         """Give *claim* the first ready job; see ``Store``."""

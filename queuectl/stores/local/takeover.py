@@ -19,6 +19,8 @@ from queuectl.stores.local.files import DataFiles
 from queuectl.stores.local.journal import Transaction
 from queuectl.stores.local.records import File, Layout
 
+_MAX_SEQ = 1 << 53  # beyond it, JSON numbers are not exact for every reader
+_MAX_FOREIGN_SEQ = 1 << 50  # leaves room for those that come after it
 _STATES = {"processing": State.IN_PROGRESS, "running": State.IN_PROGRESS}
 
 
@@ -61,7 +63,7 @@ def survey(data: Mapping[File, bytes | bytearray]) -> tuple[dict[File, Layout], 
 def _is_ours(job: Job, body: bytes, file: File) -> bool:
     """Whether *job*, which stands in *file* as *body*, is as a store leaves it."""
     return (
-        job.seq >= 1
+        1 <= job.seq <= _MAX_SEQ
         and (job.state is State.DEAD) == (file is File.DLQ)
         and (job.state is State.IN_PROGRESS) == (job.claim is not None)
         and re.fullmatch(ID_PATTERN, job.id) is not None
@@ -154,6 +156,8 @@ def _read_foreign(path: Path, content: bytes | bytearray, file: File) -> list[Jo
         _refuse(path, f"line {error.lineno}, column {error.colno}: {error.msg}")
     except UnicodeDecodeError as error:
         _refuse(path, f"byte {error.start} is not UTF-8")
+    except ValueError as error:  # a number of too many digits
+        _refuse(path, str(error))
     except RecursionError:
         _refuse(path, "it is nested too deeply")
     if not isinstance(entries, list):
@@ -198,7 +202,8 @@ def _foreign_job(entry: Any, file: File) -> Job:
     if re.fullmatch(ID_PATTERN, job.id) is None:
         msg = f"{job.id!r} cannot be an id"
         raise ValueError(msg)
-    return job
+    records.encode_job(job)  # raises for text that is none
+    return job if 0 <= job.seq <= _MAX_FOREIGN_SEQ else msgspec.structs.replace(job, seq=0)
 
 
 def _refuse(path: Path, what: str) -> NoReturn:
