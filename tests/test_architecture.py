@@ -18,8 +18,22 @@ PACKAGE = "queuectl"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"_version", "backoff", "errors", "job", "lifecycle", "relaxed", "settings", "specs", "times", "tokens"}),
     frozenset({"stores"}),
-    frozenset({"liveness", "logs", "pool", "processes", "rescue", "runner", "supervisor", "waiter", "watch", "worker"}),
-    frozenset({"commands", "completion", "render"}),
+    frozenset(
+        {
+            "checkup",
+            "liveness",
+            "logs",
+            "pool",
+            "processes",
+            "rescue",
+            "runner",
+            "supervisor",
+            "waiter",
+            "watch",
+            "worker",
+        }
+    ),
+    frozenset({"commands", "completion", "health", "render"}),
     frozenset({"script", "shell"}),
     frozenset({"", "__main__", "cli"}),
 )

@@ -217,7 +217,7 @@ class DataFiles:
 
     def remove_litter(self) -> None:
         """Remove what processes that died in ``disk.replace`` have left."""
-        for path in self._applied_path.parent.glob(".*.tmp"):
+        for path in litter(self._applied_path.parent):
             path.unlink(missing_ok=True)
 
     def replace(self, file: File, chunks: Iterable[bytes]) -> None:
@@ -225,3 +225,8 @@ class DataFiles:
         disk.replace(self.paths[file], chunks)
         if file in self._fds:
             os.close(self._fds.pop(file))
+
+
+def litter(folder: Path) -> list[Path]:
+    """Return what processes that died in ``disk.replace`` have left; under the lock."""
+    return sorted(folder.glob(".*.tmp"))

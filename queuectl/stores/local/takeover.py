@@ -81,21 +81,24 @@ def merge(
     A job that the journal has changed is taken from the file only if it was
     edited as it last stood. Raises ``StoreDamaged`` for a file that is not jobs.
     """
-    edited = {file: _read_foreign(paths[file], content, file) for file, content in data.items()}
     latest = latest_of(transactions)
+    # Zero bytes are a queue without jobs, but only at rest: else the file has lost them.
+    edited = {
+        file: _read_foreign(paths[file], content, file) if content or latest else [] for file, content in data.items()
+    }
     result: dict[str, Job] = {}
     came_from: dict[str, File] = {}
     for file, jobs in edited.items():
         for job in jobs:
-            newer = _newer(job, latest)
-            if newer is None:
+            current = newer(job, latest)
+            if current is None:
                 continue
             # One job may be met twice while it moves: to a longer line, as the journal knows, or to the other file.
-            moves = newer.seq in latest or file is not came_from.get(newer.id)
-            if newer.id in result and not (moves and newer.seq == result[newer.id].seq != 0):
-                _refuse(paths[file], f'the id "{newer.id}" is there twice')
-            result[newer.id] = newer
-            came_from.setdefault(newer.id, file)
+            moves = current.seq in latest or file is not came_from.get(current.id)
+            if current.id in result and not (moves and current.seq == result[current.id].seq != 0):
+                _refuse(paths[file], f'the id "{current.id}" is there twice')
+            result[current.id] = current
+            came_from.setdefault(current.id, file)
     for known in latest.values():
         if known is not None:
             result.setdefault(known.id, known)
@@ -115,7 +118,7 @@ def merge(
     return Merged(bodies, dying, next_seq)
 
 
-def _newer(job: Job, latest: Mapping[int, Job | None]) -> Job | None:
+def newer(job: Job, latest: Mapping[int, Job | None]) -> Job | None:
     """Return the edited *job*, or what the journal knows better; None if it was removed or has moved since."""
     if job.seq not in latest:
         return job
