@@ -80,6 +80,6 @@ def _versions() -> dict[str, str]:
 
     found = {"queuectl": __version__, "Python": platform.python_version(), platform.system(): platform.release()}
     for package in _PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
+        with suppress(metadata.PackageNotFoundError, OSError):
             found[package] = metadata.version(package)
     return found

@@ -173,9 +173,8 @@ def _collect(folder: Path, plan: _Plan) -> None:
         for seq, job in latest.items()
         if job is not None and seq not in there
     ]
-    jobs, twice = distinct(found)
+    plan.jobs, twice = distinct(found)
     plan.kept += twice
-    plan.jobs = [job for _, job in jobs]
     number = len(plan.jobs)
     noun = "job" if number == 1 else "jobs"
     plan.actions.append(f"jobs.json, dlq.json: written anew with the {number} {noun} that can be read")

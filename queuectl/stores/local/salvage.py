@@ -116,35 +116,35 @@ def _rename(fields: dict[str, Any]) -> bool:
     return False
 
 
-def distinct(jobs: Iterable[tuple[File, Job]]) -> tuple[list[tuple[File, Job]], list[Kept]]:
-    """Return *jobs* with each id once.
+def distinct(jobs: Iterable[tuple[File, Job]]) -> tuple[list[Job], list[Kept]]:
+    """Return *jobs*, each from its file, with each id once.
 
     Of two that are one job at different times, the later stays. Another job
     under the same id gets a new one, which nothing else has.
     """
-    chosen: dict[str, tuple[File, Job]] = {}
-    others: list[tuple[File, Job]] = []
+    variants: dict[str, list[tuple[File, Job]]] = {}
     kept: list[Kept] = []
     for file, job in jobs:
-        known = chosen.get(job.id)
-        if known is None:
-            chosen[job.id] = file, job
-        elif not _is_same(known[1], job):
-            others.append((file, job))
-        else:
-            older, newer = sorted((known, (file, job)), key=lambda each: (each[1].updated_at, each[1].attempts))
-            chosen[job.id] = newer
-            if older[1] != newer[1]:
-                kept.append(Kept(f"{older[0]}.json", "the same job as it was earlier", _text(older[1])))
-            else:
-                kept.append(Kept(f"{older[0]}.json", "the same job once more", _text(older[1])))
-    for file, job in others:
-        id = next(
-            id for number in range(2, len(chosen) + 3) if (id := f"{job.id[: _LONGEST_ID - 10]}-{number}") not in chosen
-        )
-        kept.append(Kept(f"{file}.json", f'another job had its id: it is "{id}" now', _text(job)))
-        chosen[id] = file, msgspec.structs.replace(job, id=id)
-    return list(chosen.values()), kept
+        found = variants.setdefault(job.id, [])
+        same = next((place for place, known in enumerate(found) if _is_same(known[1], job)), None)
+        if same is None:
+            found.append((file, job))
+            continue
+        older, newer = sorted((found[same], (file, job)), key=lambda each: (each[1].updated_at, each[1].attempts))
+        found[same] = newer
+        kept.append(Kept(f"{older[0]}.json", "the same job once more, as it is now or was earlier", _text(older[1])))
+    chosen = []
+    ids = set(variants)
+    for (_, first), *others in variants.values():
+        chosen.append(first)
+        number = 2
+        for file, job in others:
+            while (id := f"{job.id[: _LONGEST_ID - 10]}-{number}") in ids:
+                number += 1
+            ids.add(id)
+            kept.append(Kept(f"{file}.json", f'another job had its id: it is "{id}" now', _text(job)))
+            chosen.append(msgspec.structs.replace(job, id=id))
+    return chosen, kept
 
 
 def _is_same(one: Job, other: Job) -> bool:
