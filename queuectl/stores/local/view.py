@@ -132,7 +132,7 @@ def read(folder: Path) -> View:
             if journal.header is not None:
                 transactions = journal.read(HEADER_SIZE)
         except StoreDamaged as error:
-            problem, is_newer = error.message, "newer" in error.message
+            problem, is_newer = error.message, "format" in vars(error)
             transactions, rest = journal.salvage()
         journal.close()
     return View(
