@@ -21,6 +21,7 @@ from filelock import lock_descriptor
 
 from queuectl import processes, times
 from queuectl.errors import QueueCtlError, StoreUnavailable
+from queuectl.job import Job
 from queuectl.stores.local import bells, disk
 from queuectl.stores.local.lock import is_held
 
@@ -216,6 +217,11 @@ def is_alive(folder: Path, worker_id: str) -> bool:
 def is_worker_id(text: str) -> bool:
     """Whether *text* has the form of a worker's id."""
     return _ID.fullmatch(text) is not None
+
+
+def worker_of(job: Job) -> str:
+    """Return the id of the worker that has claimed *job*; "" if none has."""
+    return (job.claim or "").partition(".")[0]
 
 
 def workers_folder(folder: Path) -> Path:

@@ -235,6 +235,8 @@ def as_data(result: results.Result) -> Any:
             return [_setting_data(row) for row in rows]
         case results.SettingValue(row=row):
             return _setting_data(row)
+        case results.Diagnosis() | results.Repaired():
+            return msgspec.to_builtins(result)
         case results.JobOutput():
             return {
                 "id": result.id,

@@ -42,6 +42,21 @@ def rescue_orphans(store: Store, folder: Path) -> list[Job]:
     return rescued
 
 
+def give_back_unseen(store: Store, folder: Path) -> list[Job]:
+    """Take back what ``rescue_orphans`` has left: jobs of dead workers whose processes cannot be seen, or ended.
+
+    To be called only on the word of a person that nothing of them runs any more. No crash is counted.
+    """
+    given_back = []
+    for worker_id, jobs in _claims(store).items():
+        held = liveness.hold_dead(folder, worker_id) if liveness.is_worker_id(worker_id) else None
+        if held is not None:
+            with held:
+                given_back += store.rescue(_tokens(jobs), is_crash=False, now=datetime.now(UTC))
+                held.remove()
+    return given_back
+
+
 def publish(store: Store, folder: Path) -> None:
     """Say in the store which workers of the queue are running now."""
 
@@ -58,7 +73,7 @@ def _claims(store: Store) -> defaultdict[str, list[Job]]:
     """Return the jobs in progress by the worker that claimed them."""
     claims = defaultdict(list)
     for job in store.claimed():
-        claims[(job.claim or "").partition(".")[0]].append(job)
+        claims[liveness.worker_of(job)].append(job)
     return claims
 
 

@@ -21,6 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset(
         {
             "ending",
+            "checkup",
             "liveness",
             "logs",
             "pool",
@@ -33,7 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "worker",
         }
     ),
-    frozenset({"commands", "completion", "render"}),
+    frozenset({"commands", "completion", "health", "render"}),
     frozenset({"script", "shell"}),
     frozenset({"", "__main__", "cli"}),
 )

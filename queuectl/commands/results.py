@@ -12,6 +12,7 @@ import msgspec
 from queuectl.errors import ExitCode
 from queuectl.job import Job, State
 from queuectl.settings import Setting
+from queuectl.stores.local.findings import Finding, Severity
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -183,3 +184,33 @@ class SettingChanged(Result, frozen=True):
     """What a setting is now."""
 
     row: SettingRow
+
+
+class Diagnosis(Result, frozen=True):
+    """What is the matter with the queue in *folder*; *versions* by name, of the program and what it runs on."""
+
+    folder: str
+    versions: dict[str, str]
+    findings: Sequence[Finding]
+
+    @property
+    def exit_code(self) -> int:
+        """5 if the queue cannot be used, 1 if anything else is to be mended; notes do not count."""
+        severities = {finding.severity for finding in self.findings}
+        if Severity.DAMAGE in severities:
+            return ExitCode.STORE
+        return ExitCode.FAILED if Severity.WARNING in severities else ExitCode.OK
+
+
+class Repaired(Result, frozen=True):
+    """What was done to mend a queue, and what is the matter with it now."""
+
+    actions: Sequence[str]
+    backup: str | None
+    kept: str | None
+    diagnosis: Diagnosis
+
+    @property
+    def exit_code(self) -> int:
+        """That of what is left to mend."""
+        return self.diagnosis.exit_code

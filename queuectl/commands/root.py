@@ -6,6 +6,7 @@ from queuectl.commands.config import config
 from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import Group
 from queuectl.commands.dlq import dlq
+from queuectl.commands.doctor import doctor
 from queuectl.commands.enqueue import enqueue
 from queuectl.commands.jobs import cancel, list_jobs, logs, remove, show
 from queuectl.commands.session import leave, show_help
@@ -45,6 +46,7 @@ for _name, _command in (
     ("dlq", dlq),
     ("worker", worker),
     ("config", config),
+    ("doctor", doctor),
     ("help", show_help),
     ("exit", leave),
     ("quit", leave),

@@ -83,6 +83,15 @@ def ring(folder: Path, worker_id: str) -> None:
                 return
 
 
+def orphans(folder: Path) -> list[Path]:
+    """Return the bells in *folder* whose workers have left no file: nobody will take them down."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.with_suffix(".lock").exists()
+    )
+
+
 def _open_socket() -> "socket.socket":
     import socket  # costs 3 ms, and most commands have nobody to wake
 

@@ -40,6 +40,8 @@ class ConfigFile:
 
     def change(self, key: str, value: float | None, *, is_set: bool) -> None:
         """Set or unset one setting, durable on return; to be called under the lock."""
+        if self._path.is_symlink():
+            disk.open_file(self._path)  # which says what is wrong: a new file would take the place of the link
         chosen = dict(self._read() if _stamp(self._path) else {})
         chosen.pop(key, None)
         if is_set:
@@ -48,15 +50,48 @@ class ConfigFile:
         disk.replace(self._path, [text + b"\n"])
 
     def _read(self) -> dict[str, float | None]:
-        text = self._path.read_bytes()
-        if not text.strip():
-            return {}
         try:
-            values = msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=dict[str, Any])
-            return {find_setting(key).key: check_value(find_setting(key), value) for key, value in values.items()}
-        except (msgspec.MsgspecError, UsageError, UnicodeDecodeError) as error:
+            return read_settings(self._path.read_bytes())
+        except UsageError as error:
             msg = f"{self._path} cannot be read as settings: {error} Nothing was changed: mend that file."
             raise StoreDamaged(msg, path=str(self._path)) from error
+
+
+def read_settings(content: bytes) -> dict[str, float | None]:
+    """Return the settings that *content*, a whole file, chooses; raise ``UsageError`` for what it may not say."""
+    if not content.strip():
+        return {}
+    pairs = read_pairs(content)
+    values: dict[str, float | None] = {}
+    for name, value in pairs:
+        setting = find_setting(name)
+        if setting.key in values and values[setting.key] != value:
+            msg = f'It says two things of {setting.key}: take one of them out ("{name}" is the second).'
+            raise UsageError(msg)
+        values[setting.key] = check_value(setting, value)
+    return values
+
+
+def read_pairs(content: bytes) -> list[tuple[str, Any]]:
+    """Return what *content* says, in its order; raise ``UsageError`` with the place if it is not an object."""
+    import json  # tells where a syntax error is, and keeps what is there twice
+
+    try:
+        found = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_Pairs)
+    except json.JSONDecodeError as error:
+        msg = f"line {error.lineno}, column {error.colno}: {error.msg}."
+        raise UsageError(msg) from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        msg = f"{error}."
+        raise UsageError(msg) from error
+    if not isinstance(found, _Pairs):
+        msg = "it should be an object of settings."
+        raise UsageError(msg)
+    return list(found)
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """The pairs of one object."""
 
 
 def write_pids(folder: Path, pids: Iterable[int]) -> None:

@@ -2,30 +2,66 @@
 
 Every byte that the store reads or writes passes through here, whole: short
 reads and writes are continued, interrupted calls are Python's business. No
-function here knows what the bytes mean.
+function here knows what the bytes mean. Links are not followed.
 """
 
+import errno
 import fcntl
 import os
+import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from queuectl.errors import StoreUnavailable
+
 FILE_MODE = 0o600
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _FALLOC_FL_KEEP_SIZE = 1
+_NO_FILE = "is not a plain file: move it away"
+_WHY_CLOSED = {
+    errno.ELOOP: "is a symbolic link, and changes would go elsewhere: put the file itself in its place",
+    errno.EACCES: "may not be read and written by this user",
+    errno.EPERM: "may not be written: it is protected",
+    errno.EROFS: "is on a file system that is read-only",
+    errno.EISDIR: _NO_FILE,
+    errno.ENXIO: _NO_FILE,
+}
 
 
 def open_file(path: Path, *, create: bool = False) -> int:
-    """Open *path* for reading and writing; one that is new is private, whatever the umask."""
-    if not create:
-        return os.open(path, _OPEN)
+    """Open *path* for reading and writing; one that is new is private, whatever the umask.
+
+    Raises ``StoreUnavailable`` for what is no plain file, or may not be written.
+    """
     try:
-        fd = os.open(path, _OPEN | os.O_CREAT | os.O_EXCL, FILE_MODE)
-    except FileExistsError:
-        return os.open(path, _OPEN)
-    os.fchmod(fd, FILE_MODE)
-    sync_folder(path.parent)
+        return _open(path, create=create)
+    except OSError as error:
+        if (why := _WHY_CLOSED.get(error.errno or 0)) is None:
+            raise
+        raise closed(path, why) from error
+
+
+def closed(path: Path, why: str) -> StoreUnavailable:
+    """Return the error for a file that cannot be opened."""
+    msg = f'{path} {why}. Nothing was changed. "doctor" says more.'
+    return StoreUnavailable(msg, path=str(path))
+
+
+def _open(path: Path, *, create: bool) -> int:
+    if create:
+        try:
+            fd = os.open(path, _OPEN | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        except FileExistsError:
+            pass
+        else:
+            os.fchmod(fd, FILE_MODE)
+            sync_folder(path.parent)
+            return fd
+    fd = os.open(path, _OPEN)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise closed(path, _NO_FILE)
     return fd
 
 

@@ -158,7 +158,7 @@ class Engine:
         data = {file: self.files.read_all(file) for file in File}
         found = None if transactions else takeover.survey(data)
         if found is None:
-            merged = takeover.merge(self.files, data, transactions)
+            merged = takeover.merge(self.files.paths, data, transactions)
             layouts = {file: Layout() for file in File}
             # A job on its way to the DLQ must at every moment be in one of the files.
             if merged.dying:

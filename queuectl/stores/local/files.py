@@ -59,7 +59,7 @@ class DataFiles:
 
     def __init__(self, folder: Path) -> None:
         """Open what is there; create what is not where that is a new queue (see ``create_missing``)."""
-        self._paths = {file: folder / f"{file}.json" for file in File}
+        self.paths = {file: folder / f"{file}.json" for file in File}
         self._fds: dict[File, int] = {}
         self._applied_path = folder / "applied"
         self._applied_fd = disk.open_file(self._applied_path, create=True)
@@ -85,11 +85,11 @@ class DataFiles:
 
     def path(self, file: File) -> Path:
         """Return where *file* is."""
-        return self._paths[file]
+        return self.paths[file]
 
     def _fd(self, file: File) -> int:
         if file not in self._fds:
-            self._fds[file] = disk.open_file(self._paths[file])
+            self._fds[file] = disk.open_file(self.paths[file])
         return self._fds[file]
 
     def is_unused(self) -> bool:
@@ -101,12 +101,14 @@ class DataFiles:
 
         Raises ``StoreDamaged`` for a file that should be there, or should hold something.
         """
-        for file, path in self._paths.items():
+        for file, path in self.paths.items():
+            if path.is_symlink():
+                disk.open_file(path)  # which says what is wrong with it
             exists = path.exists()
             if exists and (may_be_empty or path.stat().st_size):
                 continue
             # The DLQ alone is no queue: its jobs have come from the main one, which is made first.
-            is_alone = file is File.JOBS and self._paths[File.DLQ].exists()
+            is_alone = file is File.JOBS and self.paths[File.DLQ].exists()
             if exists or is_alone or not may_be_missing:
                 msg = (
                     f"{path} is {'empty' if exists else 'missing'}, but the folder says that it should hold jobs: "
@@ -143,7 +145,7 @@ class DataFiles:
     def marks(self) -> dict[File, FileMark]:
         """Return what the files look like now. Raises ``StoreDamaged`` if one is missing."""
         marks = {}
-        for file, path in self._paths.items():
+        for file, path in self.paths.items():
             try:
                 status = os.stat(path)  # noqa: PTH116 - at every locking: a Path costs as much as the call
             except FileNotFoundError as error:
@@ -236,11 +238,16 @@ class DataFiles:
 
     def remove_litter(self) -> None:
         """Remove what processes that died in ``disk.replace`` have left."""
-        for path in self._applied_path.parent.glob(".*.tmp"):
+        for path in litter(self._applied_path.parent):
             path.unlink(missing_ok=True)
 
     def replace(self, file: File, chunks: Iterable[bytes]) -> None:
         """Put *chunks* in the place of *file*, durable on return; the journal must be empty."""
-        disk.replace(self._paths[file], chunks)
+        disk.replace(self.paths[file], chunks)
         if file in self._fds:
             os.close(self._fds.pop(file))
+
+
+def litter(folder: Path) -> list[Path]:
+    """Return what processes that died in ``disk.replace`` have left; under the lock."""
+    return sorted(folder.glob(".*.tmp"))

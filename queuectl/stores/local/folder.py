@@ -36,10 +36,16 @@ def prepare(folder: Path) -> Path:
         msg = f"{error.filename} is not a folder: choose another one with --data."
         raise StoreUnavailable(msg, path=str(path)) from error
     except OSError as error:
-        msg = f"Cannot use the data folder {path}: {error.strerror}."
+        msg = f'Cannot use the data folder {path}: {error.strerror}. "doctor" says more.'
         raise StoreUnavailable(msg, path=str(path)) from error
+    if (owner := foreign_owner(path)) is not None:
+        msg = (
+            f"{path} belongs to somebody else ({user_name(owner)}), who could run commands as you: "
+            "choose a folder of your own with --data."
+        )
+        raise StoreUnavailable(msg, path=str(path))
     system = file_system(path)
-    if system in _NETWORK_SYSTEMS or system.startswith("fuse."):
+    if is_network_system(system):
         msg = (
             f"{path} is on a network file system ({system}), where locks do not keep other hosts out: "
             "choose a local folder with --data."
@@ -62,6 +68,27 @@ def _make(path: Path) -> None:
         return  # another process was faster
     path.chmod(0o700)
     disk.sync_folder(path.parent)
+
+
+def foreign_owner(path: Path) -> int | None:
+    """Return who owns *path*, if that is neither this user nor the superuser; None also if this is the superuser."""
+    own, owner = os.geteuid(), path.stat().st_uid
+    return owner if own and owner not in (0, own) else None
+
+
+def user_name(uid: int) -> str:
+    """Return the name of the user *uid*, for people."""
+    import pwd  # only for words about somebody else
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def is_network_system(system: str) -> bool:
+    """Whether *system*, a type of file system, is one whose locks do not keep other hosts out."""
+    return system in _NETWORK_SYSTEMS or system.startswith("fuse.")
 
 
 def file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:

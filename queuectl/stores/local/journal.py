@@ -125,7 +125,7 @@ class Journal:
                     f"{self.path} was written by a newer queuectl (format {number}; this one knows {FORMAT}): "
                     "use that version. Nothing was changed."
                 )
-                raise StoreDamaged(msg, path=str(self.path))
+                raise StoreDamaged(msg, path=str(self.path), format=number)
             header = _decode_header(raw)
             if header.sum == _header_sum(header) and len(raw) == HEADER_SIZE and raw.endswith(b"\n"):
                 return header

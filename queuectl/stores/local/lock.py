@@ -71,7 +71,7 @@ class QueueLock:
         while not lock_descriptor(fd, blocking=False):
             if deadline is not None and time.monotonic() > deadline:
                 msg = (
-                    f"The queue has been locked for {self.deadline_s:g} s by {_holder(self._path)}: "
+                    f"The queue has been locked for {self.deadline_s:g} s by {holder_of(self._path)}: "
                     "try again, or end that process."
                 )
                 raise StoreBusy(msg)
@@ -102,10 +102,10 @@ def is_held(fd: int) -> bool:
     return False
 
 
-def _holder(path: Path) -> str:
+def holder_of(path: Path) -> str:
     """Say who holds the lock of *path*, as far as the system tells."""
-    inode = path.stat().st_ino
     try:
+        inode = path.stat().st_ino
         for line in Path("/proc/locks").read_text().splitlines():
             words = line.split()
             if "->" not in words and words[5].endswith(f":{inode}"):

@@ -14,14 +14,11 @@ from queuectl import times
 from queuectl.errors import StoreDamaged
 from queuectl.job import Job, State
 from queuectl.specs import ID_PATTERN
-from queuectl.stores.local import records
-from queuectl.stores.local.files import DataFiles
+from queuectl.stores.local import foreign, records
 from queuectl.stores.local.journal import Transaction
 from queuectl.stores.local.records import File, Layout
 
 _MAX_SEQ = 1 << 53  # beyond it, JSON numbers are not exact for every reader
-_MAX_FOREIGN_SEQ = 1 << 50  # leaves room for those that come after it
-_STATES = {"processing": State.IN_PROGRESS, "running": State.IN_PROGRESS}
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -78,27 +75,32 @@ def _moments(job: Job) -> Iterator[str]:
             yield moment
 
 
-def merge(files: DataFiles, data: Mapping[File, bytes | bytearray], transactions: Iterable[Transaction]) -> Merged:
+def merge(
+    paths: Mapping[File, Path], data: Mapping[File, bytes | bytearray], transactions: Iterable[Transaction]
+) -> Merged:
     """Return what both files shall hold: what *data* say, where *transactions* say nothing newer.
 
     A job that the journal has changed is taken from the file only if it was
     edited as it last stood. Raises ``StoreDamaged`` for a file that is not jobs.
     """
-    edited = {file: _read_foreign(files.path(file), content, file) for file, content in data.items()}
-    latest = _latest(transactions)
+    latest = latest_of(transactions)
+    # Zero bytes are a queue without jobs, but only at rest: else the file has lost them.
+    edited = {
+        file: _read_foreign(paths[file], content, file) if content or latest else [] for file, content in data.items()
+    }
     result: dict[str, Job] = {}
     came_from: dict[str, File] = {}
     for file, jobs in edited.items():
         for job in jobs:
-            newer = _newer(job, latest)
-            if newer is None:
+            current = newer(job, latest)
+            if current is None:
                 continue
             # One job may be met twice while it moves: to a longer line, as the journal knows, or to the other file.
-            moves = newer.seq in latest or file is not came_from.get(newer.id)
-            if newer.id in result and not (moves and newer.seq == result[newer.id].seq != 0):
-                _refuse(files.path(file), f'the id "{newer.id}" is there twice')
-            result[newer.id] = newer
-            came_from.setdefault(newer.id, file)
+            moves = current.seq in latest or file is not came_from.get(current.id)
+            if current.id in result and not (moves and current.seq == result[current.id].seq != 0):
+                _refuse(paths[file], f'the id "{current.id}" is there twice')
+            result[current.id] = current
+            came_from.setdefault(current.id, file)
     for known in latest.values():
         if known is not None:
             result.setdefault(known.id, known)
@@ -118,7 +120,7 @@ def merge(files: DataFiles, data: Mapping[File, bytes | bytearray], transactions
     return Merged(bodies, dying, next_seq)
 
 
-def _newer(job: Job, latest: Mapping[int, Job | None]) -> Job | None:
+def newer(job: Job, latest: Mapping[int, Job | None]) -> Job | None:
     """Return the edited *job*, or what the journal knows better; None if it was removed or has moved since."""
     if job.seq not in latest:
         return job
@@ -130,7 +132,7 @@ def _newer(job: Job, latest: Mapping[int, Job | None]) -> Job | None:
     return job if (known.updated_at, known.state) == (job.updated_at, job.state) else known
 
 
-def _latest(transactions: Iterable[Transaction]) -> dict[int, Job | None]:
+def latest_of(transactions: Iterable[Transaction]) -> dict[int, Job | None]:
     """Return the newest that *transactions* say of each job, by ``seq``; None for one that is no longer there."""
     latest: dict[int, tuple[File, int, Job] | None] = {}
     for transaction in transactions:
@@ -148,64 +150,28 @@ def _latest(transactions: Iterable[Transaction]) -> dict[int, Job | None]:
 
 def _read_foreign(path: Path, content: bytes | bytearray, file: File) -> list[Job]:
     """Read *content* as JSON in whatever layout; raise ``StoreDamaged`` with the place if it is not a list of jobs."""
-    import json  # tells where a syntax error is, and is needed only here
-
+    jobs: list[Job] = []
     try:
-        entries = json.loads(content.decode("utf-8-sig"))
-    except json.JSONDecodeError as error:
-        _refuse(path, f"line {error.lineno}, column {error.colno}: {error.msg}")
-    except UnicodeDecodeError as error:
-        _refuse(path, f"byte {error.start} is not UTF-8")
-    except ValueError as error:  # a number of too many digits
-        _refuse(path, str(error))
-    except RecursionError:
-        _refuse(path, "it is nested too deeply")
-    if not isinstance(entries, list):
-        _refuse(path, "it should be an array of jobs")
-    jobs = []
+        entries = foreign.entries(content)
+    except foreign.Unreadable as error:
+        _refuse(path, error.message)
     for number, entry in enumerate(entries, start=1):
         try:
-            jobs.append(_foreign_job(entry, file))
-        except (msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
-            _refuse(path, f"job number {number}: {error}")
+            jobs.append(foreign.job(entry, file))
+        except foreign.Unreadable as error:
+            _refuse(path, f"{name_of(entry, number)}: {error.message}")
     return jobs
 
 
-def _foreign_job(entry: Any, file: File) -> Job:
-    """Return the job that *entry* describes, in our words and with what it leaves out."""
-    if not isinstance(entry, dict):
-        msg = "not an object"
-        raise ValueError(msg)
-    fields = dict(entry)
-    if "status" in fields:
-        fields.setdefault("state", fields.pop("status"))
-    state = str(fields.get("state", State.DEAD if file is File.DLQ else State.PENDING))
-    fields["state"] = _STATES.get(state, state)
-    if file is File.DLQ:
-        fields["state"] = State.DEAD
-    if fields["state"] == State.IN_PROGRESS and not fields.get("claim"):
-        fields["state"] = State.PENDING  # nobody can be running it
-    if fields["state"] != State.IN_PROGRESS:
-        for name in ("claim", "worker"):
-            fields.pop(name, None)
-    for name in ("created_at", "updated_at", "started_at", "finished_at", "run_at"):
-        moment = fields.get(name)
-        if isinstance(moment, int | float):
-            fields[name] = times.to_text(times.from_epoch(moment))
-        elif isinstance(moment, str):
-            fields[name] = times.to_text(times.from_text(moment))
-    fields.setdefault("attempts", 0)
-    fields.setdefault("max_retries", 3)
-    fields.setdefault("created_at", times.EPOCH_TEXT)
-    fields.setdefault("updated_at", fields["created_at"])
-    job = msgspec.convert(fields, Job)
-    if re.fullmatch(ID_PATTERN, job.id) is None:
-        msg = f"{job.id!r} cannot be an id"
-        raise ValueError(msg)
-    records.encode_job(job)  # raises for text that is none
-    return job if 0 <= job.seq <= _MAX_FOREIGN_SEQ else msgspec.structs.replace(job, seq=0)
+def name_of(entry: Any, number: int) -> str:
+    """Return words for the entry that stands in a file as *number*."""
+    id = entry.get("id") if isinstance(entry, dict) else None
+    return f'job number {number} ("{id}")' if isinstance(id, str) else f"job number {number}"
 
 
 def _refuse(path: Path, what: str) -> NoReturn:
-    msg = f"{path} cannot be read as jobs: {what}. Nothing was changed: mend the file, or restore it from a copy."
+    msg = (
+        f"{path} cannot be read as jobs: {what}. Nothing was changed: mend the file, restore it from a copy, "
+        'or see "doctor".'
+    )
     raise StoreDamaged(msg, path=str(path))
