@@ -135,7 +135,7 @@ class DataFiles:
 
     def damaged(self, file: File, offset: int) -> StoreDamaged:
         """Return the error for a line of *file* that is not the job that it should be."""
-        path = self._paths[file]
+        path = self.paths[file]
         msg = (
             f"{path} is damaged at byte {offset}: the line there is not the job that it should be. "
             "Nothing was changed: restore the folder from a copy."

@@ -29,7 +29,7 @@ def prepare(folder: Path) -> Path:
     try:
         _make(path)
         if not (path / "queue.lock").exists() and path.stat().st_uid == os.geteuid():
-            path.chmod(0o700)  # one that came with a checkout
+            path.chmod(path.stat().st_mode & 0o700)  # one that came with a checkout; nothing is added
         for name in (WORKERS, LOGS):
             _make(path / name)
     except (FileExistsError, NotADirectoryError) as error:
