@@ -256,7 +256,10 @@ def test_a_worker_whose_file_was_removed_takes_no_more_jobs(queue: RealQueue, tm
     nth_pid(pids, 2)
     assert queue.is_gone(first)
     until(lambda: not old & {process.pid for process in queue.started()}, what=f"the end of {old}")
-    assert queue.job(id).attempts == 2
+    # Whether its old worker settles the killed attempt or the rescuer takes the job back is a matter of who is faster.
+    job = queue.job(id)
+    assert (job.state, job.crashes) == (State.IN_PROGRESS, 0)
+    assert job.attempts in (1, 2)
 
 
 # -- ends that are asked for --
