@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"_version", "backoff", "errors", "job", "lifecycle", "relaxed", "settings", "specs", "times", "tokens"}),
     frozenset({"stores"}),
     frozenset({"liveness", "logs", "pool", "processes", "rescue", "runner", "supervisor", "waiter", "watch", "worker"}),
-    frozenset({"commands", "completion", "render"}),
+    frozenset({"commands", "completion", "display", "pager", "render", "screen"}),
     frozenset({"script", "shell"}),
     frozenset({"", "__main__", "cli"}),
 )
