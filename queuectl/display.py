@@ -14,6 +14,8 @@ from queuectl.job import State
 from queuectl.render import error_name, visible
 from queuectl.screen import BOLD, COLOURS, DIM, Screen, cut, pad, width
 
+_NARROW = 24  # columns under which a text is hard to make out
+
 #: A text, and how it looks (None: plain).
 _Cell = tuple[str, str | None]
 
@@ -126,15 +128,14 @@ def _table(
     screen: Screen, columns: Sequence[tuple[str, int]], rows: Sequence[Sequence[_Cell]], *, rule: int
 ) -> Iterator[str]:
     """Yield a head, a line of *rule* dashes, and *rows*; a column has a title, and a width that it has in any case."""
-    least = [width for _, width in columns]
-    if screen.columns is None:
-        widths = least
-    else:
-        widest = [
-            max([least[place], len(title), *(min(width(row[place][0]), screen.columns) for row in rows)])
+    least = [least for _, least in columns]
+    widths = least
+    if screen.columns is not None:
+        needed = [
+            max([len(title), *(min(width(row[place][0]), screen.columns) for row in rows)])
             for place, (title, _) in enumerate(columns)
         ]
-        widths = share_out(widest, screen.columns)
+        widths = share_out(needed, least, screen.columns)
     yield _row(screen, widths, [(title, BOLD) for title, _ in columns])
     yield screen.paint("-" * min(rule, screen.columns or rule), DIM)
     for row in rows:
@@ -152,12 +153,19 @@ def _row(screen: Screen, widths: Sequence[int], row: Sequence[_Cell]) -> str:
     return " ".join(parts)
 
 
-def share_out(widest: Sequence[int], columns: int) -> list[int]:
-    """Return widths that fit into *columns* with a blank between each two: the widest column gives way first."""
-    widths = list(widest)
+def share_out(needed: Sequence[int], least: Sequence[int], columns: int) -> list[int]:
+    """Return widths that fit into *columns* with a blank between each two.
+
+    Each is what is *needed*, and at *least* what it is in a pipe, as long as
+    there is room. The widest gives way first, then blanks that nothing fills.
+    """
+    widths = list(map(max, needed, least))
     room = columns - (len(widths) - 1)
     while sum(widths) > room:
         place = widths.index(max(widths))
+        spare = [place for place, width in enumerate(widths) if width > needed[place]]
+        if spare and widths[place] <= _NARROW:
+            place = spare[0]
         if widths[place] <= 1:
             break
         widths[place] -= 1

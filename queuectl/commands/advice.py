@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from queuectl.commands.context import Context
 from queuectl.job import Job, State
 
-_FIRST_JOB = '"enqueue \'{id: job1, command: \\"echo Hello\\"}\'" adds a job.'
+_FIRST_JOB = "this adds a job: enqueue '{id: job1, command: \"echo Hello\"}'"
 
 
 def after_adding(context: Context, ids: Sequence[str]) -> str | None:
@@ -26,7 +26,7 @@ def after_starting(context: Context) -> str | None:
     """Say how to follow workers that have just started."""
     counts = count(context)
     if counts is not None and not any(counts[state] for state in State if not state.is_final):
-        return f"No job is waiting: {_FIRST_JOB}"
+        return f"No job is waiting; {_FIRST_JOB}"
     return _watching()
 
 
@@ -39,7 +39,7 @@ def after_stopping(context: Context) -> str | None:
 def on_status(counts: Mapping[State, int], *, has_workers: bool) -> str | None:
     """Say what the state of the queue asks for."""
     if not any(counts.values()):
-        return f"The queue is empty: {_FIRST_JOB}"
+        return f"The queue is empty; {_FIRST_JOB}"
     if _waiting(counts) and not has_workers:
         return idle(counts)
     return on_dead(counts.get(State.DEAD, 0))
@@ -65,8 +65,10 @@ def on_ended(jobs: Sequence[Job]) -> str | None:
 
 def idle(counts: Mapping[State, int] | None) -> str:
     """Say that nobody works on what waits (None: it was not counted)."""
-    waits = "" if counts is None else f"{_waiting(counts)} {'waiting' if counts.get(State.FAILED) else 'pending'}, "
-    return f'{waits}no worker is running: "worker start"'
+    if counts is None:
+        return 'No worker is running: "worker start"'
+    waits = f"{_waiting(counts)} {'waiting' if counts.get(State.FAILED) else 'pending'}"
+    return f'{waits}, no worker is running: "worker start"'
 
 
 def count(context: Context) -> dict[State, int] | None:

@@ -25,7 +25,7 @@ class Progress:
         self._screen = output.progress_screen()
         self._next_s = time.monotonic() + PATIENCE_S
         self._first: tuple[float, int] | None = None
-        self._is_drawn = False
+        self._drawn = ""
 
     def __enter__(self) -> Self:
         return self
@@ -49,14 +49,16 @@ class Progress:
             self._first = (now, done)
         columns = (self._screen.columns or 80) - 1
         elapsed_s, since = now - self._first[0], done - self._first[1]
-        output.draw_progress(cut(describe(done, total, self._what, since / elapsed_s if elapsed_s else 0.0), columns))
-        self._is_drawn = True
+        line = cut(describe(done, total, self._what, since / elapsed_s if elapsed_s else 0.0), columns)
+        if line != self._drawn:
+            output.draw_progress(line)
+            self._drawn = line
 
     def clear(self) -> None:
         """Take the line away, because something else is to be said; it comes back with the next ``show``."""
-        if self._is_drawn:
+        if self._drawn:
             output.draw_progress("")
-            self._is_drawn = False
+            self._drawn = ""
 
     def count_through(self, specs: Sequence[JobSpec]) -> Sequence[JobSpec]:
         """Return *specs*, whose reader is followed wherever progress would be seen."""
@@ -92,7 +94,8 @@ class _Followed(Sequence[JobSpec]):
 
     def __iter__(self) -> Iterator[JobSpec]:
         total = len(self._specs)
+        from_s = time.monotonic() + PATIENCE_S
         for place in range(0, total, _AT_ONCE):
-            if self._progress.is_due():
+            if self._progress.is_due() and time.monotonic() >= from_s:
                 self._progress.show(place, total)
             yield from self._specs[place : place + _AT_ONCE]

@@ -113,12 +113,13 @@ class _All:
         return f"{count} job{'s have' if count != 1 else ' has'} not ended"
 
     def measure(self) -> tuple[int, int]:
-        """Return how many have ended since this was first asked, and of how many."""
+        """Return how many have ended meanwhile, and of how many."""
         counts = self._store.counts()
         unfinished = sum(counts[state] for state in _UNFINISHED)
         ended = sum(counts.values()) - unfinished
-        if self._ended_before is None or ended < self._ended_before:  # or some were removed
-            self._ended_before = ended
+        if self._ended_before is None:
+            self._ended_before = sum(counts.values()) - len(self._ids)
+        self._ended_before = max(0, min(self._ended_before, ended))  # jobs can be removed, and revived
         return ended - self._ended_before, ended - self._ended_before + unfinished
 
     def ended(self) -> list[Job]:
