@@ -25,15 +25,20 @@ def after_adding(context: Context, ids: Sequence[str]) -> str | None:
 def after_starting(context: Context) -> str | None:
     """Say how to follow workers that have just started."""
     counts = count(context)
-    if counts is not None and not any(counts[state] for state in State if not state.is_final):
-        return f"No job is waiting; {_FIRST_JOB}"
-    return _watching()
+    return _watching() if counts is None or any(counts.values()) else f"The queue is empty; {_FIRST_JOB}"
 
 
 def after_stopping(context: Context) -> str | None:
     """Say what is left to do when no worker runs any more."""
     counts = count(context)
     return idle(counts) if counts is None or _waiting(counts) else None
+
+
+def after_max_retries(context: Context) -> str | None:
+    """Say which jobs a new number of attempts is not for."""
+    counts = count(context)
+    is_late = counts is not None and any(counts[state] for state in State if not state.is_final)
+    return "Jobs that are in the queue already keep theirs." if is_late else None
 
 
 def on_status(counts: Mapping[State, int], *, has_workers: bool) -> str | None:
@@ -81,4 +86,4 @@ def _waiting(counts: Mapping[State, int]) -> int:
 
 
 def _watching() -> str:
-    return '"status" shows how it goes, "wait" waits for the end.'
+    return '"status" shows how it goes, "wait" waits for the end, "logs ID" shows the output of a job.'

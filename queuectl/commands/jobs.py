@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from queuectl.commands import advice
 from queuectl.commands.context import Context
 from queuectl.commands.declare import Command, reads
 from queuectl.commands.results import JobDetails, JobOutput, JobsCancelled, JobsRemoved, JobTable, Result
@@ -75,6 +76,8 @@ def list_jobs(context: Context, states: list[State], limit: int | None) -> Resul
     if not jobs:
         names = " or ".join(dict.fromkeys(map(str, states)))
         context.notify(f"There are no {names} jobs." if names else "There are no jobs.")
+        if not states and limit != 0:
+            context.advise(lambda: advice.on_status({}, has_workers=False))
     return JobTable(jobs)
 
 

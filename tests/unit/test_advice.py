@@ -9,6 +9,7 @@ from queuectl.commands.context import Mode
 from queuectl.errors import ExitCode, StoreBusy
 from tests.program import Program
 
+WATCH = '"status" shows how it goes, "wait" waits for the end, "logs ID" shows the output of a job.\n'
 IDLE = 'no worker is running: "worker start"'
 
 
@@ -40,12 +41,10 @@ def test_job_that_nobody_runs_says_how_it_is_run(person: Program) -> None:
 
 
 def test_next_step_after_each_confirmation(person: Program) -> None:
-    assert person.run("worker start").err.startswith("No job is waiting; this adds a job: enqueue ")
+    assert person.run("worker start").err.startswith("The queue is empty; this adds a job: enqueue ")
     assert person.run("enqueue {id: a, command: x}").err == ('"wait a" waits for its end, "logs a" shows its output.\n')
-    assert person.run("enqueue {command: x} {command: y}").err == (
-        '"status" shows how it goes, "wait" waits for the end.\n'
-    )
-    assert person.run("worker start").err == '"status" shows how it goes, "wait" waits for the end.\n'
+    assert person.run("enqueue {command: x} {command: y}").err == WATCH
+    assert person.run("worker start").err == WATCH
     assert person.run("worker stop").err == f"3 pending, {IDLE}\n"
 
 
@@ -56,6 +55,15 @@ def test_dead_jobs_say_what_can_be_done(person: Program) -> None:
     assert person.run("wait a b").err == both
     assert person.run("dlq list").err == '"show b" and "logs b" tell more, "dlq retry b" tries again.\n'
     assert person.run("dlq retry a").err == f"1 pending, {IDLE}\n"
+
+
+def test_settings_and_lists_say_what_follows(person: Program) -> None:
+    assert person.run("config set max-retries 5").err == ""
+    assert person.run("list").err.splitlines()[1].startswith("The queue is empty; this adds a job: enqueue ")
+    assert person.run("list --state dead").err == "There are no dead jobs.\n"
+    person.add("a")
+    assert person.run("config set max-retries 5").err == "Jobs that are in the queue already keep theirs.\n"
+    assert person.run("config set base 3").err == ""
 
 
 def test_nothing_is_said_where_there_is_nothing_to_do(person: Program) -> None:
@@ -78,15 +86,23 @@ def test_large_queue_is_not_counted_for_a_hint(person: Program) -> None:
 
 
 @pytest.mark.parametrize("line", ["status", "enqueue {id: a, command: x}", "worker start"])
-def test_programs_are_told_nothing(person: Program, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    person.context.mode = Mode.SCRIPT
+@pytest.mark.parametrize("who", ["a script", "nobody at the keys", "nobody who reads"])
+def test_programs_are_told_nothing(person: Program, monkeypatch: pytest.MonkeyPatch, line: str, who: str) -> None:
+    match who:
+        case "a script":
+            person.context.mode = Mode.SCRIPT
+        case "nobody at the keys":
+            person.context.confirm = None
+        case "nobody who reads":
+            monkeypatch.setattr(output, "shows_advice", lambda: False)
     assert person.run(line).err == ""
-    person.context.mode = Mode.ONE_SHOT
-    person.context.confirm = None
-    assert person.run("status").err == ""
-    person.context.confirm = lambda question: True
-    monkeypatch.setattr(output, "shows_advice", lambda: False)
-    assert person.run("status").err == ""
+
+
+@pytest.mark.parametrize("value, is_shown", [("1", True), ("", True), ("0", False), ("off", False), ("No", False)])
+def test_hints_can_be_declined(monkeypatch: pytest.MonkeyPatch, value: str, is_shown: bool) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("QUEUECTL_HINTS", value)
+    assert output.shows_advice() is is_shown
 
 
 def test_hint_that_cannot_be_found_costs_nothing(person: Program, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,9 +124,7 @@ def test_hint_of_a_command_that_failed_is_forgotten(person: Program) -> None:
 # -- the nearest id --
 
 
-@pytest.mark.parametrize(
-    "line", ["show jbo1", "logs job11", "cancel job_1", "wait jobl", "dlq retry Job1"]
-)
+@pytest.mark.parametrize("line", ["show jbo1", "logs job11", "cancel job_1", "wait jobl", "dlq retry Job1"])
 def test_unknown_id_is_answered_with_the_nearest(program: Program, line: str) -> None:
     program.add("job1", "xyzzy")
     answer = program.run(line)
