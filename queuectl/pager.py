@@ -7,7 +7,7 @@ or ``cat``: none); without one it is ``less`` where there is one.
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 
 from queuectl.screen import Screen, width
@@ -38,8 +38,8 @@ def is_needed(lines: Iterator[str], screen: Screen) -> tuple[bool, Iterator[str]
     return False, iter(first)
 
 
-def show(make: Callable[[], Iterator[str]], command: list[str]) -> bool:
-    """Show the lines that *make* returns by *command*, until the person leaves it; return whether it could be started.
+def show(lines: Iterator[str], command: list[str]) -> bool:
+    """Show *lines* by *command*, until the person leaves it; return whether it could be started.
 
     Keys that interrupt are the pager's own business meanwhile.
     """
@@ -49,8 +49,7 @@ def show(make: Callable[[], Iterator[str]], command: list[str]) -> bool:
     except OSError:
         return False
     try:
-        rest = make()
-        while process.stdin and (piece := list(islice(rest, 1000))):
+        while process.stdin and (piece := list(islice(lines, 1000))):
             process.stdin.write(("\n".join(piece) + "\n").encode(errors="backslashreplace"))
     except (BrokenPipeError, KeyboardInterrupt):
         pass

@@ -60,8 +60,9 @@ def _display(answer: Result, shows: screen.Screen, now: datetime, *, has_person:
         command = pager.program(os.environ) if is_long else None
         if command is not None:
             sys.stdout.flush()
-            if pager.show(lambda: display.lines(answer, shows, now), command):
+            if pager.show(lines, command):
                 return
+            lines = display.lines(answer, shows, now)
     _write_lines(lines, sys.stdout)
 
 

@@ -43,6 +43,6 @@ def test_pager_is_the_chosen_one_or_less(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_pager_that_leaves_early_or_is_not_there() -> None:
-    assert pager.show(lambda: iter(["x" * 1000] * 10_000), ["/bin/sh", "-c", "exit 0"])
-    assert not pager.show(lambda: iter(["x"]), ["/bin/sh", "-c", "exit 127"])
-    assert not pager.show(lambda: iter(["x"]), ["/nonexistent/pager"])
+    assert pager.show(iter(["x" * 1000] * 10_000), ["/bin/sh", "-c", "exit 0"])
+    assert not pager.show(iter(["x"]), ["/bin/sh", "-c", "exit 127"])
+    assert not pager.show(iter(["x"]), ["/nonexistent/pager"])
