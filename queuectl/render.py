@@ -1,7 +1,7 @@
-"""From values to words: the only place that formats. It writes nothing.
+"""From values to words: the only place that finds them. It writes nothing.
 
 Text from jobs is not trusted: control characters are shown, never sent. The
-layout is the same at a terminal and in a pipe, and nothing is ever cut.
+layout is that of a pipe, where nothing is ever cut; ``display`` fits it to a terminal.
 """
 
 import re
@@ -84,7 +84,7 @@ def _(result: results.DeadTable) -> Iterator[str]:
 
 @lines.register
 def _(result: results.JobDetails) -> Iterator[str]:
-    for name, value in _details(result.job):
+    for name, value in details(result.job):
         if value is not None:
             yield f"{name:<17}: {visible(str(value))}"
 
@@ -188,7 +188,7 @@ def _(result: results.SettingTable) -> Iterator[str]:
     for row in result.rows:
         setting = row.setting
         value, default = setting.show(row.value), setting.show(setting.default)
-        yield f"{setting.key:<15} {value:<10} {default:<10} {_origin(row)}"
+        yield f"{setting.key:<15} {value:<10} {default:<10} {origin(row)}"
 
 
 @lines.register
@@ -287,7 +287,7 @@ def _each(jobs: Sequence[Job], say: Callable[[Job], str], words: str) -> Iterato
         yield from (visible(say(job)) for job in jobs)
 
 
-def _details(job: Job) -> Iterator[tuple[str, object]]:
+def details(job: Job) -> Iterator[tuple[str, object]]:
     """Yield what there is to say of *job*; the values of its environment may be secrets and are not shown."""
     yield "ID", job.id
     yield "Command", job.command
@@ -308,13 +308,14 @@ def _details(job: Job) -> Iterator[tuple[str, object]]:
     yield "Worker PID", job.worker
 
 
-def _origin(row: results.SettingRow) -> str:
+def origin(row: results.SettingRow) -> str:
+    """Return where the value of a setting comes from."""
     return "set" if row.is_chosen else "default"
 
 
 def _setting_data(row: results.SettingRow) -> dict[str, object]:
     setting = row.setting
-    return {"key": setting.key, "value": row.value, "default": setting.default, "origin": _origin(row)}
+    return {"key": setting.key, "value": row.value, "default": setting.default, "origin": origin(row)}
 
 
 def _read_text(path: Path) -> str:

@@ -34,7 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "worker",
         }
     ),
-    frozenset({"commands", "completion", "health", "render"}),
+    frozenset({"commands", "completion", "display", "health", "pager", "render", "screen"}),
     frozenset({"script", "shell"}),
     frozenset({"", "__main__", "cli"}),
 )

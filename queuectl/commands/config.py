@@ -2,6 +2,7 @@
 
 import click
 
+from queuectl.commands import advice
 from queuectl.commands.context import Context
 from queuectl.commands.declare import Group, reads
 from queuectl.commands.results import Result, SettingChanged, SettingRow, SettingTable, SettingValue
@@ -29,6 +30,8 @@ def set_value(context: Context, key: str, value: str) -> Result:
     """
     setting = find_setting(key)
     context.store.set_setting(setting.key, parse_value(setting, value))
+    if setting.key == "max-retries":
+        context.advise(lambda: advice.after_max_retries(context))
     return SettingChanged(_row(context, setting))
 
 

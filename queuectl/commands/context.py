@@ -5,13 +5,17 @@ nothing; it writes only notices.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import Enum, auto
 from pathlib import Path
 
 from queuectl.commands import output
+from queuectl.errors import QueueCtlError
 from queuectl.job import Job
 from queuectl.stores.base import Store
+
+_SMALL = 8 << 20  # bytes of jobs that are read in no time
 
 
 class Mode(Enum):
@@ -50,6 +54,7 @@ class Context:
         self.is_leaving = False
         self.line_number = 0
         self.now = clock
+        self.advice: Callable[[], str | None] | None = None
         self._open_store = open_store
         self._store: Store | None = None
 
@@ -69,6 +74,12 @@ class Context:
                 self._open_store = open_store
             self._store = self._open_store(self.folder)
         return self._store
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the jobs are so few that all can be looked at for the sake of a hint."""
+        files = (self.folder / name for name in ("jobs.json", "dlq.json"))
+        return sum(file.stat().st_size for file in files if file.exists()) <= _SMALL
 
     def rest(self) -> None:
         """Bring the data to rest before waiting for input; the store stays open."""
@@ -112,6 +123,20 @@ class Context:
             Mode.SHELL: "",
         }
         output.write_notice(place[self.mode] + text)
+
+    def advise(self, find: Callable[[], str | None]) -> None:
+        """Have *find* called, once the command has answered, for what a person may want to type next."""
+        self.advice = find
+
+    def give_advice(self) -> None:
+        """Tell the person what ``advise`` was told, if there is a person to read it."""
+        find, self.advice = self.advice, None
+        if find is None or self.mode is Mode.SCRIPT or self.confirm is None or not output.shows_advice():
+            return
+        # The command has succeeded, and nothing may make it fail now.
+        with suppress(QueueCtlError, OSError):
+            if text := find():
+                output.write_notice(text, is_advice=True)
 
     def leave(self) -> None:
         """End the shell or script after the running command."""

@@ -2,11 +2,11 @@
 
 import click
 
+from queuectl.commands import advice
 from queuectl.commands.context import Context
 from queuectl.commands.declare import Group, reads
-from queuectl.commands.jobs import unique
 from queuectl.commands.results import DeadTable, JobsPurged, JobsRevived, Result
-from queuectl.errors import QueueCtlError, UsageError
+from queuectl.commands.selection import ask, is_all, number, unique
 from queuectl.job import State
 
 
@@ -28,6 +28,7 @@ def list_dead(context: Context, limit: int | None) -> Result:
     jobs = context.store.jobs([State.DEAD], limit=limit)
     if not jobs:
         context.notify("There are no dead jobs.")
+    context.advise(lambda: advice.on_dead_list(jobs))
     return DeadTable(jobs)
 
 
@@ -43,6 +44,7 @@ def retry(context: Context, ids: tuple[str, ...], takes_all: bool) -> Result:
     revived = context.store.revive(_chosen(ids, takes_all, "retry"), now=context.now())
     if not revived:
         context.notify("There are no dead jobs.")
+    context.advise(lambda: advice.after_adding(context, [job.id for job in revived]))
     return JobsRevived(revived)
 
 
@@ -55,7 +57,13 @@ def purge(context: Context, ids: tuple[str, ...], takes_all: bool, yes: bool) ->
     """Forget dead jobs for good."""
     chosen = _chosen(ids, takes_all, "purge")
     if chosen is None and not yes:
-        _ask(context)
+        ask(
+            context,
+            "dlq purge --all",
+            does="forgets every dead job",
+            question=lambda: _question(context),
+            refusal="Nothing was purged.",
+        )
     purged = context.store.purge(chosen)
     context.forget_output(purged)
     if not purged:
@@ -65,19 +73,10 @@ def purge(context: Context, ids: tuple[str, ...], takes_all: bool, yes: bool) ->
 
 def _chosen(ids: tuple[str, ...], takes_all: bool, verb: str) -> list[str] | None:
     """Return the ids that are meant, None for all."""
-    if bool(ids) == takes_all:
-        both = "not both" if ids else "one of them"
-        msg = f'"dlq {verb}" takes ids or --all, {both}: "dlq list" shows the dead jobs.'
-        raise UsageError(msg)
-    return None if takes_all else unique(ids)
+    hint = '"dlq list" shows the dead jobs.'
+    return None if is_all(ids, takes_all, command=f"dlq {verb}", hint=hint) else unique(ids)
 
 
-def _ask(context: Context) -> None:
-    """Let a person confirm that the whole DLQ is to be forgotten; raise if nobody is there, or says no."""
-    if context.confirm is None:
-        msg = '"dlq purge --all" forgets every dead job: confirm it with --yes.'
-        raise UsageError(msg)
+def _question(context: Context) -> str | None:
     count = context.store.counts()[State.DEAD]
-    if count and not context.confirm(f"Forget {count} dead job{'s' if count > 1 else ''} for good?"):
-        msg = "Nothing was purged."
-        raise QueueCtlError(msg)
+    return f"Forget {number(count, 'dead job')} for good?" if count else None

@@ -12,8 +12,10 @@ import click
 import msgspec
 
 from queuectl import specs
+from queuectl.commands import advice
 from queuectl.commands.context import Context
 from queuectl.commands.declare import Command, reads
+from queuectl.commands.progress import Progress
 from queuectl.commands.results import JobsAdded, Result
 from queuectl.errors import DuplicateId, SyntaxProblem, UsageError
 from queuectl.specs import JobSpec
@@ -86,7 +88,10 @@ def enqueue(ctx: click.Context, /, words: tuple[str, ...], file: str | None, **f
     if not batch:
         context.notify("There is no job in it: nothing was added.")
     placed = [msgspec.structs.replace(spec, cwd=str(Path(here, spec.cwd)) if spec.cwd else here) for spec in batch]
-    return JobsAdded(context.store.enqueue(placed, now=context.now()))
+    with Progress("jobs added") as progress:
+        ids = context.store.enqueue(progress.count_through(placed), now=context.now())
+    context.advise(lambda: advice.after_adding(context, ids))
+    return JobsAdded(ids)
 
 
 def divide(args: Sequence[str]) -> tuple[list[str], list[str], list[str] | None]:

@@ -1,14 +1,17 @@
 """The commands about jobs in the queue: list, show, logs, cancel, remove."""
 
 import difflib
+from collections.abc import Callable, Sequence
 
 import click
 
+from queuectl.commands import advice
 from queuectl.commands.context import Context
 from queuectl.commands.declare import Command, reads
 from queuectl.commands.results import JobDetails, JobOutput, JobsCancelled, JobsRemoved, JobTable, Result
+from queuectl.commands.selection import act_on_all, ask, is_all, number, unique
 from queuectl.errors import QueueCtlError, UsageError
-from queuectl.job import State
+from queuectl.job import Job, State
 
 SYNONYMS = {"processing": State.IN_PROGRESS, "running": State.IN_PROGRESS}
 
@@ -26,6 +29,25 @@ def read_states(ctx: click.Context, param: click.Parameter, values: tuple[str, .
             raise click.BadParameter(msg, ctx, param)
         states.append(known[name])
     return states
+
+
+def _choosing(handler: Callable[..., Result]) -> Callable[..., Result]:
+    """Give a command ids, or all jobs of certain states."""
+    for decorate in (
+        click.option("--yes", "-y", is_flag=True, help="Do not ask; needed for --all where nobody can be asked."),
+        click.option(
+            "--state",
+            "states",
+            metavar="STATE",
+            callback=read_states,
+            multiple=True,
+            help="With --all: only jobs in this state; repeat it, or separate by commas.",
+        ),
+        click.option("--all", "takes_all", is_flag=True, help="All jobs."),
+        click.argument("ids", metavar="[ID...]", nargs=-1),
+    ):
+        handler = decorate(handler)
+    return handler
 
 
 @click.command(
@@ -54,6 +76,8 @@ def list_jobs(context: Context, states: list[State], limit: int | None) -> Resul
     if not jobs:
         names = " or ".join(dict.fromkeys(map(str, states)))
         context.notify(f"There are no {names} jobs." if names else "There are no jobs.")
+        if not states and limit != 0:
+            context.advise(lambda: advice.on_status({}, has_workers=False))
     return JobTable(jobs)
 
 
@@ -94,32 +118,77 @@ def logs(context: Context, id: str, attempt: int | None) -> Result:
     return JobOutput(id=id, attempt=chosen, stdout=stdout, stderr=stderr)
 
 
-@click.command("cancel", cls=Command, examples=("cancel job1", "cancel job1 job2"))
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.command(
+    "cancel", cls=Command, examples=("cancel job1 job2", "cancel --all", "cancel --all --state failed --yes")
+)
+@_choosing
 @click.pass_obj
-def cancel(context: Context, ids: tuple[str, ...]) -> Result:
+def cancel(context: Context, ids: tuple[str, ...], takes_all: bool, states: list[State], yes: bool) -> Result:
     """Cancel jobs that wait or run: all that are named, or none.
 
     A running command is ended by its worker at once.
     """
     context.rescue()
-    return JobsCancelled(context.store.cancel(unique(ids), now=context.now()))
+
+    def act(chosen: list[str]) -> list[Job]:
+        return context.store.cancel(chosen, now=context.now())
+
+    if not _means_all("cancel", ids, takes_all, states):
+        return JobsCancelled(act(unique(ids)))
+    possible = [state for state in State if not state.is_final]
+    chosen = _agreed(context, "cancel", _within("cancel", possible, states), yes, past="cancelled")
+    return JobsCancelled(act_on_all(chosen, act))
 
 
-@click.command("remove", cls=Command, examples=("remove job1", "remove job1 job2"))
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.command("remove", cls=Command, examples=("remove job1 job2", "remove --all", "remove --all --state completed"))
+@_choosing
 @click.pass_obj
-def remove(context: Context, ids: tuple[str, ...]) -> Result:
+def remove(context: Context, ids: tuple[str, ...], takes_all: bool, states: list[State], yes: bool) -> Result:
     """Remove jobs that wait or have ended: all that are named, or none.
 
-    A running job has to be cancelled first. "delete" does the same.
+    A running job has to be cancelled first; --all leaves it. "delete" does the same.
     """
     context.rescue()
-    removed = context.store.remove(unique(ids))
+    if _means_all("remove", ids, takes_all, states):
+        possible = [state for state in State if state is not State.IN_PROGRESS]
+        chosen = _agreed(context, "remove", _within("remove", possible, states), yes, past="removed")
+        removed = act_on_all(chosen, context.store.remove)
+    else:
+        removed = context.store.remove(unique(ids))
     context.forget_output(removed)
     return JobsRemoved(removed)
 
 
-def unique(ids: tuple[str, ...]) -> list[str]:
-    """Return *ids* in their order, each once."""
-    return list(dict.fromkeys(ids))
+def _means_all(verb: str, ids: tuple[str, ...], takes_all: bool, states: list[State]) -> bool:
+    if states and not takes_all:
+        msg = f'--state goes with --all: "{verb} --all --state {states[0]}".'
+        raise UsageError(msg)
+    return is_all(ids, takes_all, command=verb, hint='"list" shows the jobs.')
+
+
+def _within(verb: str, possible: Sequence[State], states: Sequence[State]) -> Sequence[State]:
+    """Return those of *states* (all that are *possible*, if there are none); raise for one that is not possible."""
+    for state in states:
+        if state not in possible:
+            words = "are running: cancel them first" if state is State.IN_PROGRESS else "have ended"
+            msg = f'"{verb}" is not for jobs that are {state}: they {words}.'
+            raise UsageError(msg)
+    return states or possible
+
+
+def _agreed(context: Context, verb: str, states: Sequence[State], yes: bool, *, past: str) -> list[str]:
+    """Return the ids of all jobs in *states*, once a person has agreed or has said *yes* beforehand."""
+    found: list[str] = []
+
+    def question() -> str | None:
+        found.extend(job.id for job in context.store.jobs(states))
+        kind = f"{states[0]} job" if len(states) == 1 else "job"
+        return f"{verb.capitalize()} {number(len(found), kind)}?" if found else None
+
+    if yes:
+        question()
+    else:
+        ask(context, f"{verb} --all", does=f"{verb}s every job", question=question, refusal=f"Nothing was {past}.")
+    if not found:
+        context.notify(f"There is nothing to {verb}.")
+    return found

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import click
 
 from queuectl import render, tokens
-from queuectl.commands import output
-from queuectl.commands.context import Context
+from queuectl.commands import nearest, output
+from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import PROGRAM_OPTIONS, Group, UnknownCommand
 from queuectl.commands.root import root
-from queuectl.errors import ExitCode, QueueCtlError, SyntaxProblem, UsageError
+from queuectl.errors import ExitCode, JobNotFound, QueueCtlError, SyntaxProblem, UsageError
 
 _REMEDIES = {
     errno.ENOSPC: " Nothing was changed: free some space and try again.",
@@ -33,12 +33,15 @@ def run_line(line: str | Sequence[str], context: Context) -> int:
     ``ImportError``: what is missing is a part of the program.
     """
     text = line if isinstance(line, str) else None
+    context.advice = None  # of a command that failed
     try:
         words = [token.text for token in tokens.split(line)] if isinstance(line, str) else _checked(line)
         if not words:
             return ExitCode.OK
         with root.make_context(context.program, words, obj=context) as call:
-            return output.write(root.invoke(call))
+            exit_code = output.write(root.invoke(call), clock=context.now, is_script=context.mode is Mode.SCRIPT)
+        context.give_advice()
+        return exit_code
     except click.exceptions.Exit as end:
         return end.exit_code
     except (KeyboardInterrupt, click.Abort):
@@ -71,6 +74,8 @@ def report(error: Exception, context: Context, text: str | None = None) -> int:
 
         traceback.print_exception(error)
     message, exit_code = _explain(error)
+    if isinstance(error, JobNotFound):
+        message = nearest.explain(error, context)
     lines_below, excerpt = _excerpt(error, text)
     context.notify("\n".join([message, *excerpt]), lines_below=lines_below)
     return exit_code

@@ -6,40 +6,97 @@ command says is seen before the next command runs, and in the right order.
 
 import codecs
 import contextlib
+import os
+import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from queuectl import render
-from queuectl.commands.results import JobOutput, Result
+from queuectl import render, screen
+from queuectl.commands.results import JobOutput, Result, Text
 
 _CHUNK = 65536  # bytes or characters written at a time
 
 
-def write(answer: Result | Iterator[Result] | None) -> int:
+def write(
+    answer: Result | Iterator[Result] | None,
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    is_script: bool = False,
+) -> int:
     """Write what a command answers, each part as soon as it is known; return the exit code."""
     if answer is None:
         return 0
     if not isinstance(answer, Result):
         exit_code = 0
         for part in answer:
-            exit_code = write(part)
+            exit_code = write(part, clock=clock, is_script=is_script)
         return exit_code
     if isinstance(answer, JobOutput):
         _copy(answer.stdout, sys.stdout)
         _copy(answer.stderr, sys.stderr)
-    else:
+        return answer.exit_code
+    shows = screen.detect(sys.stdout, os.environ, is_script=is_script)
+    if shows is None:
         _write_lines(render.lines(answer), sys.stdout)
+    else:
+        _display(answer, shows, clock(), has_person=not is_script and sys.stdin.isatty())
     return answer.exit_code
 
 
-def write_notice(text: str) -> None:
-    """Write *text*, which may have several lines, for the person."""
+def _display(answer: Result, shows: screen.Screen, now: datetime, *, has_person: bool) -> None:
+    """Write *answer* as a person sees it best: in pages, if it is long and keys can be pressed.
+
+    Help is never paged: it is what those read who do not know how to leave a pager yet.
+    """
+    # Here, because programs, which read from pipes, should not wait for what they have no use for.
+    from queuectl import display, pager
+
+    lines = display.lines(answer, shows, now)
+    if has_person and not isinstance(answer, Text):
+        is_long, lines = pager.is_needed(lines, shows)
+        command = pager.program(os.environ) if is_long else None
+        if command is not None:
+            sys.stdout.flush()
+            if pager.show(lines, command):
+                return
+            lines = display.lines(answer, shows, now)
+    _write_lines(lines, sys.stdout)
+
+
+def write_notice(text: str, *, is_advice: bool = False) -> None:
+    """Write *text*, which may have several lines, for the person; *is_advice* stands back a little."""
     # What stands in the way of results must not stand in the way of saying so.
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-    _write_lines(map(render.visible, text.split("\n")), sys.stderr)
+    lines: Iterator[str] = map(render.visible, text.split("\n"))
+    if is_advice and (shows := screen.detect(sys.stderr, os.environ, is_script=False)):
+        lines = (shows.paint(line, screen.DIM) for line in lines)
+    _write_lines(lines, sys.stderr)
+
+
+def shows_advice() -> bool:
+    """Whether somebody reads, and wants to read, what is said beside results."""
+    return sys.stderr.isatty() and os.environ.get("QUEUECTL_HINTS", "1").lower() not in ("0", "no", "off")
+
+
+def progress_screen() -> screen.Screen | None:
+    """Return what progress can be drawn on, None if nobody would see it."""
+    shows = screen.detect(sys.stderr, os.environ, is_script=True)
+    return shows if shows and shows.columns else None
+
+
+def draw_progress(line: str) -> None:
+    """Put *line*, instead of the one before, where the cursor is; not if the terminal takes nothing just now.
+
+    The caller may hold the lock of the queue, and a person may have stopped the terminal with Ctrl-S.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        if select.select([], [sys.stderr], [], 0)[1]:
+            sys.stderr.write(f"\r{line}\x1b[K" if line else "\r\x1b[K")
+            sys.stderr.flush()
 
 
 def _write_lines(lines: Iterator[str], stream: TextIO) -> None:

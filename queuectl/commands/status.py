@@ -2,6 +2,7 @@
 
 import click
 
+from queuectl.commands import advice
 from queuectl.commands.context import Context
 from queuectl.commands.declare import Command, reads
 from queuectl.commands.results import Result, StatusReport
@@ -16,4 +17,6 @@ def status(context: Context) -> Result:
     The total includes the DLQ.
     """
     context.rescue()
-    return StatusReport(context.store.counts(), context.live_pids())
+    report = StatusReport(context.store.counts(), context.live_pids())
+    context.advise(lambda: advice.on_status(report.counts, has_workers=bool(report.pids)))
+    return report

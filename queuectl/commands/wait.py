@@ -5,10 +5,12 @@ from contextlib import suppress
 
 import click
 
+from queuectl.commands import advice
 from queuectl.commands.context import Context
 from queuectl.commands.declare import Command, read_duration, reads
-from queuectl.commands.jobs import unique
+from queuectl.commands.progress import Progress
 from queuectl.commands.results import JobsEnded, Result
+from queuectl.commands.selection import unique
 from queuectl.errors import JobNotFound, WaitTimedOut
 from queuectl.job import Job, State
 from queuectl.times import format_duration, to_text
@@ -16,6 +18,8 @@ from queuectl.times import format_duration, to_text
 _GLANCE_S = 0.02  # between looks at the store's stamp
 _ROUND_S = 1.0  # between looks at workers, and at jobs when nothing has changed
 _SHARE = 4  # looking pauses for so many times as long as it has taken
+
+_FEW = 100  # jobs that are looked up one by one, to say how far they are
 
 _UNFINISHED = frozenset(state for state in State if not state.is_final)
 
@@ -38,8 +42,11 @@ def wait(context: Context, ids: tuple[str, ...], timeout: float | None, exit_zer
     """
     context.rescue()
     goal = _Named(context, unique(ids)) if ids else _All(context)
-    _watch(context, goal, timeout)
-    return JobsEnded(goal.ended(), forgives=exit_zero)
+    with Progress("jobs ended") as progress:
+        _watch(context, goal, timeout, progress)
+    ended = goal.ended()
+    context.advise(lambda: advice.on_ended(ended))
+    return JobsEnded(ended, forgives=exit_zero)
 
 
 class _Named:
@@ -66,6 +73,12 @@ class _Named:
         job = self._store.job(self._ids[len(self._ended)])
         return f'job "{job.id}" is {job.state}'
 
+    def measure(self) -> tuple[int, int]:
+        """Return how many have ended, and of how many."""
+        rest = self._ids[len(self._ended) :]
+        ended = sum(self._store.job(id).state.is_final for id in rest) if len(rest) <= _FEW else 0
+        return len(self._ended) + ended, len(self._ids)
+
     def ended(self) -> list[Job]:
         """Return the jobs, in the order of their names."""
         return self._ended
@@ -81,6 +94,7 @@ class _All:
         # The time alone would miss a job that had ended but was not settled yet.
         self._ids = {job.id for job in unfinished}
         self._watched = unfinished[-1].id if unfinished else None
+        self._ended_before: int | None = None
 
     def is_reached(self) -> bool:
         """Whether no job is unfinished; looks at one job, the likely last, and at all only when that has ended."""
@@ -98,6 +112,16 @@ class _All:
         count = sum(counts[state] for state in _UNFINISHED)
         return f"{count} job{'s have' if count != 1 else ' has'} not ended"
 
+    def measure(self) -> tuple[int, int]:
+        """Return how many have ended meanwhile, and of how many."""
+        counts = self._store.counts()
+        unfinished = sum(counts[state] for state in _UNFINISHED)
+        ended = sum(counts.values()) - unfinished
+        if self._ended_before is None:
+            self._ended_before = sum(counts.values()) - len(self._ids)
+        self._ended_before = max(0, min(self._ended_before, ended))  # jobs can be removed, and revived
+        return ended - self._ended_before, ended - self._ended_before + unfinished
+
     def ended(self) -> list[Job]:
         """Return what was waited for, in the order of enqueueing; what had ended before is no part of it."""
         if not self._ids:
@@ -109,8 +133,8 @@ class _All:
         ]
 
 
-def _watch(context: Context, goal: _Named | _All, timeout_s: float | None) -> None:
-    """Return once *goal* is reached; raise ``WaitTimedOut`` after *timeout_s*."""
+def _watch(context: Context, goal: _Named | _All, timeout_s: float | None, progress: Progress) -> None:
+    """Return once *goal* is reached; raise ``WaitTimedOut`` after *timeout_s*. Meanwhile *progress* is shown."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     next_round = 0.0
     is_warned = False
@@ -122,6 +146,7 @@ def _watch(context: Context, goal: _Named | _All, timeout_s: float | None) -> No
         if began >= next_round:
             context.rescue()
             if not is_warned and not context.live_pids():
+                progress.clear()
                 context.notify('No worker is running: "worker start" starts one.')
                 is_warned = True
             next_round = began + _ROUND_S
@@ -133,4 +158,7 @@ def _watch(context: Context, goal: _Named | _All, timeout_s: float | None) -> No
                 raise WaitTimedOut(msg)
             if now >= next_round or (now >= rest_until and context.store.stamp() != stamp):
                 break
+            if progress.is_due():
+                done, total = goal.measure()
+                progress.show(done, total, took_s=time.monotonic() - now)
             time.sleep(_GLANCE_S if deadline is None else min(_GLANCE_S, deadline - now))

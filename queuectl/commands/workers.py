@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import click
 
 from queuectl import times
+from queuectl.commands import advice
 from queuectl.commands.context import Context
 from queuectl.commands.declare import Group, reads
 from queuectl.commands.results import (
@@ -41,6 +42,7 @@ def start(context: Context, count: int) -> Iterator[Result]:
 
     yield WorkersStarting(count)
     yield WorkersStarted(pool.start(context.folder, count))
+    context.advise(lambda: advice.after_starting(context))
 
 
 @worker.command("stop", examples=("worker stop", "worker stop 12345", "worker stop --now"))
@@ -65,6 +67,7 @@ def stop(context: Context, pids: tuple[int, ...], now: bool) -> Iterator[Result]
         yield WorkerStopped(pid)
     if not pids:
         yield AllWorkersStopped()
+        context.advise(lambda: advice.after_stopping(context))
 
 
 @worker.command("list", examples=("worker list", "worker list --json"))

@@ -32,8 +32,16 @@ class QueueCtl:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the environment of every run; `python` in a job is this one."""
+        """Return the environment of every run; `python` in a job is this one.
+
+        Whether colours, pages and hints come is decided by the tests that are about them.
+        """
         mine = {
+            "QUEUECTL_HINTS": "0",
+            "PAGER": "cat",
+            "NO_COLOR": "",
+            "FORCE_COLOR": "",
+            "CLICOLOR_FORCE": "",
             "QUEUECTL_DATA": str(self.data),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }

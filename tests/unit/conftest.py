@@ -21,6 +21,8 @@ from tests.samples import NOW
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Program:
     """Return a program whose commands come one-shot, and whose clock ticks at every look."""
+    for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
+        monkeypatch.delenv(name, raising=False)
     store = MemoryStore()
     ticks = itertools.count()
     context = Context(
