@@ -130,7 +130,9 @@ def test_unknown_id_is_answered_with_the_nearest(program: Program, line: str) ->
     answer = program.run(line)
     wrong = line.split()[-1]
     assert answer.exit_code == ExitCode.NOT_FOUND
-    assert answer.err == f'queuectl: No job "{wrong}": did you mean "job1"? "list" shows all jobs.\n'
+    message, line, caret = answer.err.splitlines()
+    assert message == f'queuectl: No job "{wrong}": did you mean "job1"? "list" shows all jobs.'
+    assert line[caret.index("^") :].startswith(wrong)
 
 
 def test_nearest_id_is_that_of_a_living_job_if_there_are_several(program: Program) -> None:
@@ -142,7 +144,7 @@ def test_nearest_id_is_that_of_a_living_job_if_there_are_several(program: Progra
 def test_nearest_id_is_not_looked_for_in_a_large_queue(program: Program) -> None:
     program.add("job1")
     (program.context.folder / "dlq.json").write_bytes(b" " * (9 << 20))
-    assert program.run("show jbo1").err == 'queuectl: No job "jbo1": "list" shows all jobs.\n'
+    assert program.run("show jbo1").err.startswith('queuectl: No job "jbo1": "list" shows all jobs.\n')
 
 
 # -- all jobs at once --
