@@ -11,7 +11,7 @@ import msgspec
 
 from queuectl.errors import ExitCode
 from queuectl.job import Job, State
-from queuectl.settings import Setting
+from queuectl.settings import Setting, Value
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -163,7 +163,7 @@ class SettingRow(msgspec.Struct, frozen=True):
     """A setting as it is in force."""
 
     setting: Setting
-    value: float | None
+    value: Value
     is_chosen: bool
 
 

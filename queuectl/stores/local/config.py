@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from queuectl.errors import StoreDamaged, UsageError
-from queuectl.settings import Settings, check_value, find_setting, resolve
+from queuectl.settings import Settings, Value, check_value, find_setting, resolve
 from queuectl.stores.local import disk
 
 log = logging.getLogger("queuectl")
@@ -38,7 +38,7 @@ class ConfigFile:
             self._stamp = stamp
         return self._settings
 
-    def change(self, key: str, value: float | None, *, is_set: bool) -> None:
+    def change(self, key: str, value: Value, *, is_set: bool) -> None:
         """Set or unset one setting, durable on return; to be called under the lock."""
         chosen = dict(self._read() if _stamp(self._path) else {})
         chosen.pop(key, None)
@@ -47,7 +47,7 @@ class ConfigFile:
         text = msgspec.json.format(msgspec.json.encode(chosen), indent=2)
         disk.replace(self._path, [text + b"\n"])
 
-    def _read(self) -> dict[str, float | None]:
+    def _read(self) -> dict[str, Value]:
         text = self._path.read_bytes()
         if not text.strip():
             return {}
