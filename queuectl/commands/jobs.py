@@ -7,6 +7,7 @@ import click
 from queuectl.commands.context import Context
 from queuectl.commands.declare import Command, reads
 from queuectl.commands.results import JobDetails, JobOutput, JobsCancelled, JobsRemoved, JobTable, Result
+from queuectl.completion import UNFINISHED, job_ids, states
 from queuectl.errors import QueueCtlError, UsageError
 from queuectl.job import State
 
@@ -39,6 +40,7 @@ def read_states(ctx: click.Context, param: click.Parameter, values: tuple[str, .
     metavar="STATE",
     callback=read_states,
     multiple=True,
+    shell_complete=states,
     help="Only jobs in this state; repeat it, or separate by commas.",
 )
 @click.option("--limit", type=click.IntRange(min=0), help="At most this many jobs.")
@@ -58,7 +60,7 @@ def list_jobs(context: Context, states: list[State], limit: int | None) -> Resul
 
 
 @click.command("show", cls=Command, examples=("show job1", "show job1 --json"))
-@click.argument("id")
+@click.argument("id", shell_complete=job_ids())
 @reads
 @click.pass_obj
 def show(context: Context, id: str) -> Result:
@@ -68,7 +70,7 @@ def show(context: Context, id: str) -> Result:
 
 
 @click.command("logs", cls=Command, examples=("logs job1", "logs job1 --attempt 2"))
-@click.argument("id")
+@click.argument("id", shell_complete=job_ids(*(set(State) - {State.PENDING})))
 @click.option("--attempt", type=int, help="Which attempt, counted from 1; the last one if not given.")
 @reads
 @click.pass_obj
@@ -95,7 +97,7 @@ def logs(context: Context, id: str, attempt: int | None) -> Result:
 
 
 @click.command("cancel", cls=Command, examples=("cancel job1", "cancel job1 job2"))
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=job_ids(*UNFINISHED))
 @click.pass_obj
 def cancel(context: Context, ids: tuple[str, ...]) -> Result:
     """Cancel jobs that wait or run: all that are named, or none.
@@ -107,7 +109,13 @@ def cancel(context: Context, ids: tuple[str, ...]) -> Result:
 
 
 @click.command("remove", cls=Command, examples=("remove job1", "remove job1 job2"))
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.argument(
+    "ids",
+    metavar="ID...",
+    nargs=-1,
+    required=True,
+    shell_complete=job_ids(*(set(State) - {State.IN_PROGRESS})),
+)
 @click.pass_obj
 def remove(context: Context, ids: tuple[str, ...]) -> Result:
     """Remove jobs that wait or have ended: all that are named, or none.

@@ -27,7 +27,8 @@ class Settlement(msgspec.Struct, frozen=True):
 class Observation(msgspec.Struct, frozen=True):
     """The queue at one look: jobs in each state, and what has become different since the look before.
 
-    *changed* are the jobs that have been in another state, as they now stand; *gone* the ``seq`` of those no longer there.
+    *changed* are the jobs that have been in another state, as they now stand;
+    *gone* are the ``seq`` of those no longer there.
     """
 
     counts: dict[State, int]
