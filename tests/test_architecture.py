@@ -20,7 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"stores"}),
     frozenset({"liveness", "logs", "pool", "processes", "rescue", "runner", "supervisor", "waiter", "watch", "worker"}),
     frozenset({"commands", "completion", "render"}),
-    frozenset({"script", "shell"}),
+    frozenset({"drafting", "notices", "observer", "prompt", "script", "shell"}),
     frozenset({"", "__main__", "cli"}),
 )
 #: What layer 0 may not import: time, randomness and the outside world come in as arguments.

@@ -36,8 +36,13 @@ class Terminal:
 
     @property
     def lines(self) -> list[str]:
-        """Return what stands on the screen, without what is blank at its end."""
-        return "\n".join(line.rstrip() for line in self._screen.display).rstrip("\n").split("\n")
+        """Return what stands on the screen down to the cursor."""
+        return self.screen[: self._screen.cursor.y + 1]
+
+    @property
+    def screen(self) -> list[str]:
+        """Return all that stands on the screen: menu and toolbar are below the cursor."""
+        return [line.rstrip() for line in self._screen.display]
 
     def type(self, text: str) -> None:
         self.child.send(text)

@@ -1,0 +1,138 @@
+"""An eye on the queue while a person is at the prompt: counts, workers, jobs worth naming, and what to tell.
+
+Looks in a thread of its own, with a store of its own, and only reads. The
+prompt takes what it has found and never waits for it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from queuectl import liveness, notices
+from queuectl.errors import QueueCtlError
+from queuectl.job import Job, State
+from queuectl.stores import holds_queue, open_store
+from queuectl.stores.base import Store
+
+_PAUSE_S = 0.5  # between looks
+_SHARE = 9  # a pause lasts at least so many times as long as the look has taken
+_MOST_KNOWN = 1200  #: jobs worth naming; the oldest are forgotten first
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The queue as it was a moment ago; no *counts* while there is no queue yet, or it *is_unreadable*."""
+
+    counts: dict[State, int] | None = None
+    is_unreadable: bool = False
+    workers: int = 0
+    #: newest first
+    jobs: Sequence[Job] = ()
+
+
+class Observer:
+    """Keeps ``snapshot`` up to date, and gathers the lines to tell."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        open_store: Callable[[Path], Store] = open_store,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Watch the queue in *folder* from ``start`` to ``stop``."""
+        self.snapshot = Snapshot()
+        self._folder = folder
+        self._open_store = open_store
+        self._now = clock
+        self._store: Store | None = None
+        self._was_empty = False
+        self._known: dict[int, Job] = {}
+        self._lines: list[str] = []
+        self._guard = threading.Lock()
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look, unless that has begun."""
+        if not self._thread.is_alive() and not self._is_over.is_set():
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._is_over.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=1)
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self._lines)
+
+    def take_lines(self) -> list[str]:
+        """Return what is to be told, once."""
+        with self._guard:
+            lines, self._lines = self._lines, []
+        return lines
+
+    def known_jobs(self) -> Sequence[Job]:
+        """Return the jobs worth naming, newest first."""
+        return self.snapshot.jobs
+
+    def _run(self) -> None:
+        try:
+            while not self._is_over.is_set():
+                began = time.monotonic()
+                self.look()
+                self._is_over.wait(max(_PAUSE_S, _SHARE * (time.monotonic() - began)))
+        finally:
+            self._let_go()
+
+    def look(self) -> None:
+        """Take one look. What goes wrong is for the next command to say: here it is only not known."""
+        try:
+            self._look()
+        except Exception:  # noqa: BLE001 - nothing that goes wrong here may disturb who types
+            self.snapshot = Snapshot(is_unreadable=True)
+            self._let_go()
+
+    def _look(self) -> None:
+        is_news = self._store is not None or self._was_empty
+        if self._store is None:
+            self._was_empty = not holds_queue(self._folder)
+            if self._was_empty:
+                return
+            self._store = self._open_store(self._folder)
+        seen = self._store.observe()
+        workers = sum(worker.is_alive for worker in liveness.read_workers(self._folder))
+        if seen.changed or seen.gone:
+            self._note(seen.changed, seen.gone)
+        elif seen.counts == self.snapshot.counts and workers == self.snapshot.workers:
+            return
+        jobs = sorted(self._known.values(), key=lambda job: job.updated_at, reverse=True)
+        self.snapshot = Snapshot(counts=seen.counts, workers=workers, jobs=jobs)
+        if is_news and seen.changed:
+            notify = self._store.settings().notify
+            lines = notices.tell(seen.changed, notify=notify, now=self._now())
+            with self._guard:
+                self._lines += lines
+
+    def _note(self, changed: Sequence[Job], gone: Collection[int]) -> None:
+        for seq in set(self._known).intersection(gone):
+            del self._known[seq]
+        for job in changed:
+            self._known.pop(job.seq, None)
+            self._known[job.seq] = job
+        while len(self._known) > _MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+
+    def _let_go(self) -> None:
+        store, self._store = self._store, None
+        self._known = {}
+        if store is not None:
+            with suppress(QueueCtlError, OSError):
+                store.close()
