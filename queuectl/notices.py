@@ -16,16 +16,36 @@ _TOLD = {
 _MOST_SIGNS = 80  #: of an error
 
 
-def tell(jobs: Sequence[Job], *, notify: str, now: datetime) -> list[str]:
-    """Return what to say of *jobs*, which have just come into their states, as the setting *notify* wants it.
+class News:
+    """What has not been told yet: some sentences, and how many there would be."""
 
-    A job that was cancelled before it ran is no news: somebody has typed that.
-    """
-    ended = [job for job in jobs if job.state in _TOLD[notify] and (job.state is not State.CANCELLED or job.attempts)]
-    if len(ended) <= FEW:
-        return [_sentence(job, now) for job in ended]
-    numbers = [(state, sum(job.state is state for job in ended)) for state in State]
-    return [f"{len(ended)} jobs: " + ", ".join(f"{count} {state}" for state, count in numbers if count)]
+    def __init__(self) -> None:
+        """Begin with nothing to tell."""
+        self._sentences: list[str] = []
+        self._counts: dict[State, int] = {}
+
+    @property
+    def count(self) -> int:
+        """How many jobs there is something to tell of."""
+        return sum(self._counts.values())
+
+    def add(self, jobs: Sequence[Job], *, notify: str, now: datetime) -> None:
+        """Take account of *jobs*, which have just come into their states, as the setting *notify* wants it.
+
+        A job that was cancelled before it ran is no news: somebody has typed that.
+        """
+        for job in jobs:
+            if job.state in _TOLD[notify] and (job.state is not State.CANCELLED or job.attempts):
+                self._counts[job.state] = self._counts.get(job.state, 0) + 1
+                if len(self._sentences) < FEW:
+                    self._sentences.append(_sentence(job, now))
+
+    def lines(self) -> list[str]:
+        """Return what to say: a line for each of a few jobs, one for many."""
+        if self.count <= FEW:
+            return self._sentences
+        numbers = ", ".join(f"{self._counts[state]} {state}" for state in State if state in self._counts)
+        return [f"{self.count} jobs: {numbers}"]
 
 
 def _sentence(job: Job, now: datetime) -> str:

@@ -4,6 +4,7 @@ Looks in a thread of its own, with a store of its own, and only reads. The
 prompt takes what it has found and never waits for it.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -16,11 +17,14 @@ import msgspec
 from queuectl import liveness, notices
 from queuectl.errors import QueueCtlError
 from queuectl.job import Job, State
+from queuectl.notices import News
 from queuectl.stores import holds_queue, open_store
 from queuectl.stores.base import Store
 
 _PAUSE_S = 0.5  # between looks
 _SHARE = 9  # a pause lasts at least so many times as long as the look has taken
+_SWITCH_S = 0.0005  # after which Python lets the thread that draws a key go on
+_QUIET_S = 5.0  # after a line about many: else a busy queue would push the screen away
 _MOST_KNOWN = 1200  #: jobs worth naming; the oldest are forgotten first
 
 
@@ -52,7 +56,8 @@ class Observer:
         self._store: Store | None = None
         self._was_empty = False
         self._known: dict[int, Job] = {}
-        self._lines: list[str] = []
+        self._news = News()
+        self._is_quiet_until = 0.0
         self._guard = threading.Lock()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
@@ -60,6 +65,7 @@ class Observer:
     def start(self) -> None:
         """Begin to look, unless that has begun."""
         if not self._thread.is_alive() and not self._is_over.is_set():
+            sys.setswitchinterval(_SWITCH_S)
             self._thread.start()
 
     def stop(self) -> None:
@@ -69,15 +75,17 @@ class Observer:
             self._thread.join(timeout=1)
 
     @property
-    def has_lines(self) -> bool:
-        """Whether there is something to tell."""
-        return bool(self._lines)
+    def has_news(self) -> bool:
+        """Whether there is something to tell now: after many at once it is quiet for a while."""
+        return self._news.count > 0 and time.monotonic() >= self._is_quiet_until
 
     def take_lines(self) -> list[str]:
         """Return what is to be told, once."""
         with self._guard:
-            lines, self._lines = self._lines, []
-        return lines
+            news, self._news = self._news, News()
+        if news.count > notices.FEW:
+            self._is_quiet_until = time.monotonic() + _QUIET_S
+        return news.lines()
 
     def known_jobs(self) -> Sequence[Job]:
         """Return the jobs worth naming, newest first."""
@@ -117,9 +125,8 @@ class Observer:
         self.snapshot = Snapshot(counts=seen.counts, workers=workers, jobs=jobs)
         if is_news and seen.changed:
             notify = self._store.settings().notify
-            lines = notices.tell(seen.changed, notify=notify, now=self._now())
             with self._guard:
-                self._lines += lines
+                self._news.add(seen.changed, notify=notify, now=self._now())
 
     def _note(self, changed: Sequence[Job], gone: Collection[int]) -> None:
         for seq in set(self._known).intersection(gone):

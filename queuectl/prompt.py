@@ -77,6 +77,7 @@ class Prompt:
             enable_suspend=True,
             reserve_space_for_menu=_MENU_LINES,
         )
+        self._session.app.max_render_postpone_time = 0  # draw a key at once, whatever else is to be done
 
     def ask(self) -> str:
         """Return what was typed. Raises ``KeyboardInterrupt`` for Ctrl-C, ``EOFError`` for Ctrl-D."""
@@ -93,14 +94,14 @@ class Prompt:
         while True:
             await asyncio.sleep(_TICK_S)
             self._observer.start()  # only once the first prompt has been drawn
-            if self._observer.has_lines:
+            if self._observer.has_news:
                 await run_in_terminal(self._tell)
             if self._observer.snapshot is not shown:
                 shown = self._observer.snapshot
                 get_app().invalidate()
 
     def _tell(self) -> None:
-        if lines := self._observer.take_lines():
+        if self._observer.has_news and (lines := self._observer.take_lines()):
             output.write_notice("\n".join(lines))
 
     def _keys(self) -> KeyBindings:
