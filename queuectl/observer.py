@@ -54,7 +54,7 @@ class Observer:
         self._open_store = open_store
         self._now = clock
         self._store: Store | None = None
-        self._was_empty = False
+        self._was_empty = not holds_queue(folder)  # then all that comes is news
         self._known: dict[int, Job] = {}
         self._news = News()
         self._is_quiet_until = 0.0
@@ -109,24 +109,26 @@ class Observer:
             self._let_go()
 
     def _look(self) -> None:
-        is_news = self._store is not None or self._was_empty
+        is_news = True
         if self._store is None:
-            self._was_empty = not holds_queue(self._folder)
-            if self._was_empty:
+            if not holds_queue(self._folder):
+                self._was_empty = True
                 return
+            is_news = self._was_empty
             self._store = self._open_store(self._folder)
+            self._was_empty = False
         seen = self._store.observe()
         workers = sum(worker.is_alive for worker in liveness.read_workers(self._folder))
         if seen.changed or seen.gone:
             self._note(seen.changed, seen.gone)
         elif seen.counts == self.snapshot.counts and workers == self.snapshot.workers:
             return
-        jobs = sorted(self._known.values(), key=lambda job: job.updated_at, reverse=True)
-        self.snapshot = Snapshot(counts=seen.counts, workers=workers, jobs=jobs)
         if is_news and seen.changed:
             notify = self._store.settings().notify
             with self._guard:
                 self._news.add(seen.changed, notify=notify, now=self._now())
+        jobs = sorted(self._known.values(), key=lambda job: job.updated_at, reverse=True)
+        self.snapshot = Snapshot(counts=seen.counts, workers=workers, jobs=jobs)
 
     def _note(self, changed: Sequence[Job], gone: Collection[int]) -> None:
         for seq in set(self._known).intersection(gone):

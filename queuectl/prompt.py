@@ -57,6 +57,7 @@ class Prompt:
         self._context = context
         self._observer = observer
         self._searches_history = False
+        self._has_asked = False
         history = context.folder / "history"
         lines: History = _PrivateHistory(str(history)) if _make_private(history) else InMemoryHistory()
         self._session: PromptSession[str] = PromptSession(
@@ -82,6 +83,9 @@ class Prompt:
     def ask(self) -> str:
         """Return what was typed. Raises ``KeyboardInterrupt`` for Ctrl-C, ``EOFError`` for Ctrl-D."""
         self._tell()
+        if self._has_asked:  # the first prompt is to be there before anything else
+            self._observer.start()
+        self._has_asked = True
 
         def begin() -> None:
             get_app().create_background_task(self._keep_up())
@@ -93,7 +97,7 @@ class Prompt:
         shown = self._observer.snapshot
         while True:
             await asyncio.sleep(_TICK_S)
-            self._observer.start()  # only once the first prompt has been drawn
+            self._observer.start()
             if self._observer.has_news:
                 await run_in_terminal(self._tell)
             if self._observer.snapshot is not shown:

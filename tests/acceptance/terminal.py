@@ -58,11 +58,15 @@ class Terminal:
         """Return the screen once it is as *holds* says."""
         end = time.monotonic() + deadline_s
         while not holds(self.lines):
-            try:
-                self._stream.feed(self.child.read_nonblocking(65536, timeout=max(end - time.monotonic(), 0)))
-            except (pexpect.TIMEOUT, pexpect.EOF) as error:
-                pytest.fail(f"{type(error).__name__} with this on the screen:\n" + "\n".join(self.screen))
+            self.read(max(end - time.monotonic(), 0))
         return self.lines
+
+    def read(self, limit_s: float = 20) -> None:
+        """Bring to the screen what the program has written; fail if that is nothing."""
+        try:
+            self._stream.feed(self.child.read_nonblocking(65536, timeout=limit_s))
+        except (pexpect.TIMEOUT, pexpect.EOF) as error:
+            pytest.fail(f"{type(error).__name__} with this on the screen:\n" + "\n".join(self.screen))
 
     def until_prompt(self) -> list[str]:
         """Return the screen once an empty prompt is its last line."""
@@ -77,6 +81,10 @@ class Terminal:
                 lines[-1] == PROMPT.rstrip() and len([row for row in lines if row.startswith(PROMPT.rstrip())]) > before
             )
         )
+
+    def cell(self, row: int, column: int) -> Any:
+        """Return a sign on the screen, with its colour."""
+        return self._screen.buffer[row][column]
 
     @property
     def toolbar(self) -> str:
