@@ -91,7 +91,7 @@ def _word_spans(text: str, words: list[tokens.Token], typed: tokens.Token) -> It
 
 
 def _option_kind(command: click.Command, name: str, *, is_typed: bool) -> str:
-    call = click.Context(command)
+    call = click.Context(command, **command.context_settings)  # click keeps the help option that it first makes
     known = [option for param in command.get_params(call) for option in (*param.opts, *param.secondary_opts)]
     if name in known:
         return "option"
@@ -109,7 +109,7 @@ def candidates(text: str, context: Context) -> list[Candidate]:
     word, before = draft.word, [token.text for token in draft.tokens]
     if word.text[:1] in ("{", "["):
         return list(_fields(text, before))
-    if "--" in before:
+    if "--" in before or not _is_understood(before):
         return []
     found = []
     for item in complete(root, before, word.text, context):
@@ -118,6 +118,14 @@ def candidates(text: str, context: Context) -> list[Candidate]:
         else:
             found.append(Candidate(item.value, word.start, item.help or ""))
     return found
+
+
+def _is_understood(words: list[str]) -> bool:
+    """Whether *words*, as far as they should be names of commands, are."""
+    command: click.Command = root
+    for name in _path(words):
+        command = command.commands[name] if isinstance(command, Group) else command
+    return not isinstance(command, Group) or len(_path(words)) == len(words)
 
 
 def _fields(text: str, before: list[str]) -> Iterator[Candidate]:
