@@ -56,3 +56,20 @@ def test_shell_command_is_run_by_the_shell(queuectl: QueueCtl, line: str, code: 
     done = queuectl.run(f"{line}\n!echo done >&2\n")
     rest = "" if code == 130 else "done\n"
     assert (done.code, done.out, done.err) == (code, out, err + rest)
+
+
+@pytest.mark.parametrize("words", [["status", "--json"], ["list"], ["enqueue", "--", "true"], ["st"], ["help"]])
+def test_one_command_loads_nothing_of_the_prompt(queuectl: QueueCtl, words: list[str]) -> None:
+    done = queuectl.run("", *words, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.err.splitlines()}
+    assert "click" in loaded
+    assert not loaded & {"prompt_toolkit", "rich", "psutil"}
+
+
+def test_pipe_gets_no_escape_codes(queuectl: QueueCtl) -> None:
+    """Whatever the terminal is that the program was started from."""
+    script = "enqueue --id a --max-retries 1 -- false\nworker start\nwait\nstatus\nlist\ndlq list\nnonsense\nhelp\n"
+    done = queuectl.run(script, env={"TERM": "xterm-256color", "FORCE_COLOR": "1", "COLORTERM": "truecolor"})
+    assert "Dead        : 1" in done.out
+    assert "\x1b" not in done.out + done.err
+    assert "queuectl>" not in done.out + done.err
