@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from queuectl import liveness, notices
+from queuectl import liveness, notices, times
 from queuectl.errors import QueueCtlError
 from queuectl.job import Job, State
 from queuectl.notices import News
@@ -54,7 +54,7 @@ class Observer:
         self._open_store = open_store
         self._now = clock
         self._store: Store | None = None
-        self._was_empty = not holds_queue(folder)  # then all that comes is news
+        self._since = times.to_text(clock())  # what has ended before is no news
         self._known: dict[int, Job] = {}
         self._news = News()
         self._is_quiet_until = 0.0
@@ -64,7 +64,7 @@ class Observer:
 
     def start(self) -> None:
         """Begin to look, unless that has begun."""
-        if not self._thread.is_alive() and not self._is_over.is_set():
+        if self._thread.ident is None:
             sys.setswitchinterval(_SWITCH_S)
             self._thread.start()
 
@@ -109,24 +109,20 @@ class Observer:
             self._let_go()
 
     def _look(self) -> None:
-        is_news = True
         if self._store is None:
             if not holds_queue(self._folder):
-                self._was_empty = True
                 return
-            is_news = self._was_empty
             self._store = self._open_store(self._folder)
-            self._was_empty = False
         seen = self._store.observe()
         workers = sum(worker.is_alive for worker in liveness.read_workers(self._folder))
         if seen.changed or seen.gone:
             self._note(seen.changed, seen.gone)
         elif seen.counts == self.snapshot.counts and workers == self.snapshot.workers:
             return
-        if is_news and seen.changed:
+        if recent := [job for job in seen.changed if job.updated_at >= self._since]:
             notify = self._store.settings().notify
             with self._guard:
-                self._news.add(seen.changed, notify=notify, now=self._now())
+                self._news.add(recent, notify=notify, now=self._now())
         jobs = sorted(self._known.values(), key=lambda job: job.updated_at, reverse=True)
         self.snapshot = Snapshot(counts=seen.counts, workers=workers, jobs=jobs)
 

@@ -53,7 +53,7 @@ def source(context: Context, file: str) -> None:
     finally:
         context.sourced, context.line_number = before
     if exit_code == ExitCode.INTERRUPTED:
-        raise click.Abort
+        raise click.exceptions.Exit(exit_code)  # it has been said
     if exit_code:
         msg = f'Not all commands in "{file}" went well.'
         raise QueueCtlError(msg)

@@ -65,20 +65,18 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     return MemoryStore()
 
 
-def test_observer_tells_what_ends_after_its_first_look(tmp_path: Path, store: MemoryStore) -> None:
+def test_observer_tells_what_has_ended_since_it_was_made(tmp_path: Path, store: MemoryStore) -> None:
     (tmp_path / "journal.jsonl").touch()
-    observer = Observer(tmp_path, open_store=lambda folder: store, clock=lambda: NOW)
+    observer = Observer(tmp_path, open_store=lambda folder: store, clock=lambda: after(1))
     store.enqueue([JobSpec(id=id, command="true", max_retries=2) for id in ("old", "good", "bad")], now=NOW)
-    for outcome in (OK, OK, FAILED):
-        observed = store.claim(new_claim(), now=NOW)
-        assert observed is not None
-        store.settle(observed, outcome, next_claim=None, now=NOW)
-        if outcome is OK and observed.id == "old":
-            observer.look()
+    for seconds, outcome in ((0, OK), (1, OK), (2, FAILED)):
+        claimed = store.claim(new_claim(), now=NOW)
+        assert claimed is not None
+        store.settle(claimed, outcome, next_claim=None, now=after(seconds))
     assert not observer.has_news
     observer.look()
     assert observer.has_news
-    assert observer.take_lines() == ["Job good completed", "Job bad failed (exit code 3), next attempt in 2s"]
+    assert observer.take_lines() == ["Job good completed", "Job bad failed (exit code 3), next attempt in 3s"]
     assert not observer.has_news
     assert observer.snapshot.counts is not None
     assert observer.snapshot.counts[State.COMPLETED] == 2
