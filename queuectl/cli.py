@@ -15,7 +15,7 @@ from queuectl.commands.declare import CONTEXT_SETTINGS, Command
 from queuectl.commands.line import report, rest, run_line
 from queuectl.commands.root import root
 from queuectl.errors import ExitCode
-from queuectl.script import run_script
+from queuectl.script import run_file, run_script
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _program.make_context("queuectl", words, obj=context) as call:
             options: dict[str, Any] = _program.invoke(call)
         context = _make_context(options)
+        context.run_file = lambda path: run_file(path, context)
         exit_code = _run(context, options)
     except click.exceptions.Exit as end:
         return end.exit_code

@@ -7,11 +7,12 @@ memory beyond what a line may be.
 import select
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 from queuectl.commands.context import Context
 from queuectl.commands.line import report, rest, run_line
-from queuectl.errors import ExitCode, SyntaxProblem, UsageError
+from queuectl.errors import ExitCode, QueueCtlError, SyntaxProblem, UsageError
 from queuectl.tokens import MAX_LINE, LineAssembler
 
 _CHUNK = 65536
@@ -29,6 +30,22 @@ class Source(Protocol):
     def fileno(self) -> int:
         """Return the descriptor, or raise ``OSError`` if there is none."""
         ...
+
+
+_MAX_DEPTH = 16  # of files that source each other
+
+
+def run_file(path: Path, context: Context) -> int:
+    """Run the commands in *path*, as ``source`` does; raise ``OSError`` or ``QueueCtlError`` if that cannot begin."""
+    if context.source_depth >= _MAX_DEPTH:
+        msg = f'"{path}" was not run: files source each other more than {_MAX_DEPTH} deep.'
+        raise QueueCtlError(msg)
+    with path.open("rb", buffering=0) as source:
+        context.source_depth += 1
+        try:
+            return run_script(source, context)
+        finally:
+            context.source_depth -= 1
 
 
 def run_script(source: Source, context: Context, *, stops_on_error: bool = False) -> int:

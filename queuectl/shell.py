@@ -1,16 +1,15 @@
-"""Commands from a person at a terminal: prompt, history, and what the keys do.
+"""Commands from a person at a terminal, one after the other, until the person leaves.
 
-The only module that knows prompt_toolkit; what a line means is decided elsewhere.
+What the terminal can do is the business of ``prompt``; what a line means is decided elsewhere.
 """
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 
 from queuectl.commands.context import Context
 from queuectl.commands.line import report, rest, run_line
-from queuectl.errors import ExitCode, UsageError
+from queuectl.errors import ExitCode, QueueCtlError, UsageError
 from queuectl.tokens import LineAssembler, needs_more
 
 GREETING = "Welcome to QueueCTL shell. Type 'exit' to quit."
@@ -24,7 +23,24 @@ def run_shell(context: Context) -> int:
     Ctrl-C drops the line that is being typed, or ends the running command.
     """
     print(GREETING, flush=True)
-    ask = _plain_ask if os.environ.get("TERM", "") in ("", "dumb") else _rich_ask(context.folder / "history")
+    if os.environ.get("TERM", "") in ("", "dumb"):
+        _run_commands(context, _plain_ask)
+    else:
+        # Here, because at a terminal that can do little nothing of it is of use.
+        from queuectl.observer import Observer
+        from queuectl.prompt import Prompt
+
+        observer = Observer(context.folder)
+        context.known_jobs = observer.known_jobs
+        try:
+            _run_commands(context, Prompt(context, observer).ask)
+        finally:
+            observer.stop()
+    _take_leave(context)
+    return ExitCode.OK
+
+
+def _run_commands(context: Context, ask: Callable[[], str]) -> None:
     while not context.is_leaving:
         # A person may take hours to type the next line: meanwhile the files are everything.
         rest(context)
@@ -38,7 +54,14 @@ def run_shell(context: Context) -> int:
             break
         except UsageError as error:
             report(error, context)
-    return ExitCode.OK
+
+
+def _take_leave(context: Context) -> None:
+    """Say which workers go on."""
+    with suppress(QueueCtlError, OSError):
+        if pids := context.live_pids():
+            workers = "1 worker goes on" if len(pids) == 1 else f"{len(pids)} workers go on"
+            context.notify(f'{workers}: "worker stop" stops {"it" if len(pids) == 1 else "them"}.')
 
 
 def _commands(text: str) -> Iterator[str]:
@@ -62,43 +85,3 @@ def _plain_ask() -> str:
         print(flush=True)  # the keys leave the cursor in the line
         raise
     return text
-
-
-def _rich_ask(history: Path) -> Callable[[], str]:
-    """Return what asks at a full terminal, with the lines of earlier sessions at hand."""
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.application import get_app
-    from prompt_toolkit.filters import Condition
-    from prompt_toolkit.history import FileHistory, History, InMemoryHistory
-
-    class PrivateHistory(FileHistory):
-        """Lines in a file; one that begins with a blank is not kept."""
-
-        def append_string(self, string: str) -> None:
-            if not string.startswith(" "):
-                super().append_string(string)
-
-        def store_string(self, string: str) -> None:
-            with suppress(OSError):  # a full disk is no reason to refuse the command
-                super().store_string(string)
-
-    lines: History = PrivateHistory(str(history)) if _make_private(history) else InMemoryHistory()
-    session: PromptSession[str] = PromptSession(
-        PROMPT,
-        history=lines,
-        enable_history_search=True,
-        multiline=Condition(lambda: needs_more(get_app().current_buffer.text)),
-        prompt_continuation=CONTINUATION,
-    )
-    return session.prompt
-
-
-def _make_private(file: Path) -> bool:
-    """Make *file* one that only its owner may read, for commands may hold secrets; return whether that was possible."""
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        file.chmod(0o600)
-    except OSError:
-        return False
-    return True

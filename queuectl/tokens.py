@@ -47,6 +47,37 @@ def split(line: str) -> list[Token]:
     return scanner.tokens
 
 
+class Draft(msgspec.Struct, frozen=True):
+    """A line that is being typed: its words so far, and what is left open or wrong.
+
+    *word* is the one that the end of the line touches, or a quote or bracket has left
+    open; an empty one there if none. *problem_at* is where the first mistake is.
+    """
+
+    tokens: list[Token]
+    word: Token
+    is_open: bool
+    is_comment: bool
+    problem_at: int | None
+
+
+def read_draft(text: str) -> Draft:
+    """Return the words of *text*, the beginning of a command or a whole one; never raise."""
+    scanner = _Scanner()
+    scanner.feed(text + "\n\n")
+    found = scanner.tokens
+    problem_at = scanner.problem[1] if scanner.problem else None
+    opening = scanner.unclosed()
+    if opening is not None and problem_at is None:
+        word = Token("".join(scanner._pieces).rstrip("\n"), scanner._start, len(text), quoted=True)
+        return Draft(found, word, is_open=True, is_comment=False, problem_at=None)
+    last_end = found[-1].end if found else 0
+    is_comment = "#" in text[last_end:] and problem_at is None
+    if found and last_end >= len(text) and problem_at is None:
+        return Draft(found[:-1], found[-1], is_open=False, is_comment=False, problem_at=None)
+    return Draft(found, Token("", len(text), len(text)), is_open=False, is_comment=is_comment, problem_at=problem_at)
+
+
 def needs_more(text: str) -> bool:
     """Whether the command that *text* begins goes on in the next line."""
     assembler = LineAssembler()

@@ -10,9 +10,9 @@ from datetime import datetime
 from queuectl import lifecycle, times
 from queuectl.errors import DuplicateId, JobNotFound
 from queuectl.job import Claim, Job, Outcome, State
-from queuectl.settings import Settings, resolve
+from queuectl.settings import Settings, Value, resolve
 from queuectl.specs import JobSpec
-from queuectl.stores.base import Bell, Settlement
+from queuectl.stores.base import Bell, Observation, Settlement
 
 
 class MemoryStore:
@@ -23,7 +23,8 @@ class MemoryStore:
         self.rests = 0
         self.workers: list[int] = []
         self._jobs: dict[str, Job] = {}
-        self._chosen: dict[str, float | None] = {}
+        self._observed: dict[int, Job] = {}
+        self._chosen: dict[str, Value] = {}
         self._seqs = itertools.count(1)
         self._names = itertools.count(1)
 
@@ -61,7 +62,7 @@ class MemoryStore:
             lifecycle.check_removable(job)
         return self._drop(jobs)
 
-    def set_setting(self, key: str, value: float | None) -> None:
+    def set_setting(self, key: str, value: Value) -> None:
         self._chosen = self._chosen | {key: value}
 
     def unset_setting(self, key: str) -> None:
@@ -136,6 +137,14 @@ class MemoryStore:
     def stamp(self) -> object:
         """No two are alike."""
         return object()
+
+    def observe(self) -> Observation:
+        jobs = {job.seq: job for job in self._jobs.values()}
+        known = self._observed
+        changed = [job for seq, job in jobs.items() if seq not in known or known[seq].state is not job.state]
+        gone = [seq for seq in self._observed if seq not in jobs]
+        self._observed = jobs
+        return Observation(self.counts(), changed, gone)
 
     def rest(self) -> None:
         self.rests += 1

@@ -35,7 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = (
         }
     ),
     frozenset({"commands", "completion", "display", "health", "pager", "render", "screen"}),
-    frozenset({"script", "shell"}),
+    frozenset({"drafting", "notices", "observer", "prompt", "script", "shell"}),
     frozenset({"", "__main__", "cli"}),
 )
 #: What layer 0 may not import: time, randomness and the outside world come in as arguments.

@@ -6,6 +6,7 @@ from queuectl.commands import advice
 from queuectl.commands.context import Context
 from queuectl.commands.declare import Group, reads
 from queuectl.commands.results import Result, SettingChanged, SettingRow, SettingTable, SettingValue
+from queuectl.completion import setting_keys, setting_values
 from queuectl.settings import SETTINGS, Setting, find_setting, parse_value
 
 
@@ -20,8 +21,8 @@ def config() -> None:
     # A value may be a negative number, which is then refused as a value and not as an option.
     context_settings={"help_option_names": ["-h", "--help"], "ignore_unknown_options": True},
 )
-@click.argument("key")
-@click.argument("value")
+@click.argument("key", shell_complete=setting_keys)
+@click.argument("value", shell_complete=setting_values)
 @click.pass_obj
 def set_value(context: Context, key: str, value: str) -> Result:
     """Choose a value for a setting; "config list" shows what there is.
@@ -36,7 +37,7 @@ def set_value(context: Context, key: str, value: str) -> Result:
 
 
 @config.command("get", examples=("config get max-retries", "config get --json"))
-@click.argument("key", required=False)
+@click.argument("key", required=False, shell_complete=setting_keys)
 @reads
 @click.pass_obj
 def get(context: Context, key: str | None) -> Result:
@@ -56,7 +57,7 @@ config.add_command(list_settings, "show")
 
 
 @config.command("unset", examples=("config unset max-retries",))
-@click.argument("key")
+@click.argument("key", shell_complete=setting_keys)
 @click.pass_obj
 def unset(context: Context, key: str) -> Result:
     """Return to the default of a setting."""

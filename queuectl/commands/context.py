@@ -4,7 +4,7 @@ One object per program, passed to every handler. It holds no job and decides
 nothing; it writes only notices.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -53,6 +53,12 @@ class Context:
         self.is_debug = is_debug
         self.is_leaving = False
         self.line_number = 0
+        self.sourced = ""  #: the file whose commands are being run by ``source``
+        self.source_depth = 0
+        #: Runs the commands in a file, returns the exit code; set by who knows how scripts are run.
+        self.run_file: Callable[[Path], int] | None = None
+        #: The jobs worth naming, newest first, where somebody keeps an eye on them.
+        self.known_jobs: Callable[[], Sequence[Job]] | None = None
         self.now = clock
         self.advice: Callable[[], str | None] | None = None
         self._open_store = open_store
@@ -122,6 +128,8 @@ class Context:
             Mode.SCRIPT: f"script:{self.line_number + lines_below}: ",
             Mode.SHELL: "",
         }
+        if self.sourced:
+            place[self.mode] = f"{self.sourced}:{self.line_number + lines_below}: "
         output.write_notice(place[self.mode] + text)
 
     def advise(self, find: Callable[[], str | None]) -> None:

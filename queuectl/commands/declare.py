@@ -35,6 +35,17 @@ class UnknownCommand(click.UsageError):
         self.name = name
 
 
+class AmbiguousCommand(UnknownCommand):
+    """Raised when a name is the beginning of several commands."""
+
+    def __init__(self, name: str, candidates: Sequence[str], ctx: click.Context) -> None:
+        path = ctx.command_path.removeprefix("queuectl").strip()
+        short = f"{path} {name}".strip()
+        hint = f"{', '.join(candidates[:-1])} or {candidates[-1]}"
+        click.UsageError.__init__(self, f'"{short}" is the beginning of several commands: {hint}?', ctx)
+        self.name = name
+
+
 class Command(click.Command):
     """A command whose help ends with examples."""
 
@@ -66,10 +77,28 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one is refused with the nearest name."""
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
+        if ctx.resilient_parsing:
+            found = self.matching(args[0])
+            return super().resolve_command(ctx, [found[0], *args[1:]] if len(found) == 1 else args)
+        if args[0].startswith("-"):
+            return super().resolve_command(ctx, args)
+        return super().resolve_command(ctx, [self.full_name(ctx, args[0]), *args[1:]])
+
+    def matching(self, name: str) -> list[str]:
+        """Return the names that *name* may stand for: itself, or all that it is the beginning of."""
+        if name in self.commands:
+            return [name]
+        # All of them, the hidden ones too: an abbreviation means the same everywhere.
+        return [known for known in self.commands if name and known.startswith(name)]
+
+    def full_name(self, ctx: click.Context, name: str) -> str:
+        """Return the name that *name* is, or is short for; raise ``UnknownCommand`` if that is not one."""
+        found = self.matching(name)
+        if len(found) > 1:
+            raise AmbiguousCommand(name, found, ctx)
+        if not found:
             raise UnknownCommand(name, self.list_commands(ctx), ctx)
-        return super().resolve_command(ctx, args)
+        return found[0]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples as they would be typed here."""

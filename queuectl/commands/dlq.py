@@ -7,6 +7,7 @@ from queuectl.commands.context import Context
 from queuectl.commands.declare import Group, reads
 from queuectl.commands.results import DeadTable, JobsPurged, JobsRevived, Result
 from queuectl.commands.selection import ask, is_all, number, unique
+from queuectl.completion import job_ids
 from queuectl.job import State
 
 
@@ -33,7 +34,7 @@ def list_dead(context: Context, limit: int | None) -> Result:
 
 
 @dlq.command("retry", examples=("dlq retry job2", "dlq retry --all"))
-@click.argument("ids", metavar="[ID...]", nargs=-1)
+@click.argument("ids", metavar="[ID...]", nargs=-1, shell_complete=job_ids(State.DEAD))
 @click.option("--all", "takes_all", is_flag=True, help="All dead jobs.")
 @click.pass_obj
 def retry(context: Context, ids: tuple[str, ...], takes_all: bool) -> Result:
@@ -49,7 +50,7 @@ def retry(context: Context, ids: tuple[str, ...], takes_all: bool) -> Result:
 
 
 @dlq.command("purge", examples=("dlq purge job2", "dlq purge --all --yes"))
-@click.argument("ids", metavar="[ID...]", nargs=-1)
+@click.argument("ids", metavar="[ID...]", nargs=-1, shell_complete=job_ids(State.DEAD))
 @click.option("--all", "takes_all", is_flag=True, help="All dead jobs.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask; needed for --all where nobody can be asked.")
 @click.pass_obj

@@ -10,6 +10,8 @@ from queuectl.commands.context import Context
 from queuectl.commands.declare import Command, reads
 from queuectl.commands.results import JobDetails, JobOutput, JobsCancelled, JobsRemoved, JobTable, Result
 from queuectl.commands.selection import act_on_all, ask, is_all, number, unique
+from queuectl.completion import UNFINISHED, job_ids
+from queuectl.completion import states as complete_states
 from queuectl.errors import QueueCtlError, UsageError
 from queuectl.job import Job, State
 
@@ -31,23 +33,28 @@ def read_states(ctx: click.Context, param: click.Parameter, values: tuple[str, .
     return states
 
 
-def _choosing(handler: Callable[..., Result]) -> Callable[..., Result]:
-    """Give a command ids, or all jobs of certain states."""
-    for decorate in (
-        click.option("--yes", "-y", is_flag=True, help="Do not ask; needed for --all where nobody can be asked."),
-        click.option(
-            "--state",
-            "states",
-            metavar="STATE",
-            callback=read_states,
-            multiple=True,
-            help="With --all: only jobs in this state; repeat it, or separate by commas.",
-        ),
-        click.option("--all", "takes_all", is_flag=True, help="All jobs."),
-        click.argument("ids", metavar="[ID...]", nargs=-1),
-    ):
-        handler = decorate(handler)
-    return handler
+def _choosing(*possible: State) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Give a command ids of jobs in *possible* states, or all jobs of certain states."""
+
+    def decorate_all(handler: Callable[..., Result]) -> Callable[..., Result]:
+        for decorate in (
+            click.option("--yes", "-y", is_flag=True, help="Do not ask; needed for --all where nobody can be asked."),
+            click.option(
+                "--state",
+                "states",
+                metavar="STATE",
+                callback=read_states,
+                multiple=True,
+                shell_complete=complete_states,
+                help="With --all: only jobs in this state; repeat it, or separate by commas.",
+            ),
+            click.option("--all", "takes_all", is_flag=True, help="All jobs."),
+            click.argument("ids", metavar="[ID...]", nargs=-1, shell_complete=job_ids(*possible)),
+        ):
+            handler = decorate(handler)
+        return handler
+
+    return decorate_all
 
 
 @click.command(
@@ -61,6 +68,7 @@ def _choosing(handler: Callable[..., Result]) -> Callable[..., Result]:
     metavar="STATE",
     callback=read_states,
     multiple=True,
+    shell_complete=complete_states,
     help="Only jobs in this state; repeat it, or separate by commas.",
 )
 @click.option("--limit", type=click.IntRange(min=0), help="At most this many jobs.")
@@ -82,7 +90,7 @@ def list_jobs(context: Context, states: list[State], limit: int | None) -> Resul
 
 
 @click.command("show", cls=Command, examples=("show job1", "show job1 --json"))
-@click.argument("id")
+@click.argument("id", shell_complete=job_ids())
 @reads
 @click.pass_obj
 def show(context: Context, id: str) -> Result:
@@ -92,7 +100,7 @@ def show(context: Context, id: str) -> Result:
 
 
 @click.command("logs", cls=Command, examples=("logs job1", "logs job1 --attempt 2"))
-@click.argument("id")
+@click.argument("id", shell_complete=job_ids(*(set(State) - {State.PENDING})))
 @click.option("--attempt", type=int, help="Which attempt, counted from 1; the last one if not given.")
 @reads
 @click.pass_obj
@@ -121,7 +129,7 @@ def logs(context: Context, id: str, attempt: int | None) -> Result:
 @click.command(
     "cancel", cls=Command, examples=("cancel job1 job2", "cancel --all", "cancel --all --state failed --yes")
 )
-@_choosing
+@_choosing(*UNFINISHED)
 @click.pass_obj
 def cancel(context: Context, ids: tuple[str, ...], takes_all: bool, states: list[State], yes: bool) -> Result:
     """Cancel jobs that wait or run: all that are named, or none.
@@ -141,7 +149,7 @@ def cancel(context: Context, ids: tuple[str, ...], takes_all: bool, states: list
 
 
 @click.command("remove", cls=Command, examples=("remove job1 job2", "remove --all", "remove --all --state completed"))
-@_choosing
+@_choosing(*(set(State) - {State.IN_PROGRESS}))
 @click.pass_obj
 def remove(context: Context, ids: tuple[str, ...], takes_all: bool, states: list[State], yes: bool) -> Result:
     """Remove jobs that wait or have ended: all that are named, or none.

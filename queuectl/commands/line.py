@@ -13,6 +13,7 @@ from queuectl.commands import nearest, output
 from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import PROGRAM_OPTIONS, Group, UnknownCommand
 from queuectl.commands.root import root
+from queuectl.commands.session import run_program
 from queuectl.errors import ExitCode, JobNotFound, QueueCtlError, SyntaxProblem, UsageError
 
 _REMEDIES = {
@@ -35,6 +36,8 @@ def run_line(line: str | Sequence[str], context: Context) -> int:
     text = line if isinstance(line, str) else None
     context.advice = None  # of a command that failed
     try:
+        if text is not None and text.lstrip().startswith("!"):
+            return run_program(context, text.lstrip()[1:].strip())
         words = [token.text for token in tokens.split(line)] if isinstance(line, str) else _checked(line)
         if not words:
             return ExitCode.OK

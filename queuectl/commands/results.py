@@ -11,7 +11,7 @@ import msgspec
 
 from queuectl.errors import ExitCode
 from queuectl.job import Job, State
-from queuectl.settings import Setting
+from queuectl.settings import Setting, Value
 from queuectl.stores.local.findings import Finding, Severity
 
 
@@ -164,7 +164,7 @@ class SettingRow(msgspec.Struct, frozen=True):
     """A setting as it is in force."""
 
     setting: Setting
-    value: float | None
+    value: Value
     is_chosen: bool
 
 

@@ -9,7 +9,7 @@ from queuectl.commands.dlq import dlq
 from queuectl.commands.doctor import doctor
 from queuectl.commands.enqueue import enqueue
 from queuectl.commands.jobs import cancel, list_jobs, logs, remove, show
-from queuectl.commands.session import leave, show_help
+from queuectl.commands.session import leave, show_help, source
 from queuectl.commands.status import status
 from queuectl.commands.wait import wait
 from queuectl.commands.workers import worker
@@ -47,6 +47,7 @@ for _name, _command in (
     ("worker", worker),
     ("config", config),
     ("doctor", doctor),
+    ("source", source),
     ("help", show_help),
     ("exit", leave),
     ("quit", leave),

@@ -11,6 +11,7 @@ from queuectl.commands.declare import Command, read_duration, reads
 from queuectl.commands.progress import Progress
 from queuectl.commands.results import JobsEnded, Result
 from queuectl.commands.selection import unique
+from queuectl.completion import UNFINISHED, job_ids
 from queuectl.errors import JobNotFound, WaitTimedOut
 from queuectl.job import Job, State
 from queuectl.times import format_duration, to_text
@@ -25,7 +26,7 @@ _UNFINISHED = frozenset(state for state in State if not state.is_final)
 
 
 @click.command("wait", cls=Command, examples=("wait", "wait job1 job2 --timeout 1m", "wait --exit-zero"))
-@click.argument("ids", metavar="[ID...]", nargs=-1)
+@click.argument("ids", metavar="[ID...]", nargs=-1, shell_complete=job_ids(*UNFINISHED))
 @click.option(
     "--timeout",
     metavar="T",

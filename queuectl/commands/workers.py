@@ -18,6 +18,7 @@ from queuectl.commands.results import (
     WorkerStopped,
     WorkerTable,
 )
+from queuectl.completion import pids
 
 MAX_WORKERS = 256  #: of one ``worker start``
 
@@ -46,7 +47,7 @@ def start(context: Context, count: int) -> Iterator[Result]:
 
 
 @worker.command("stop", examples=("worker stop", "worker stop 12345", "worker stop --now"))
-@click.argument("pids", metavar="[PID...]", type=click.IntRange(min=1), nargs=-1)
+@click.argument("pids", metavar="[PID...]", type=click.IntRange(min=1), nargs=-1, shell_complete=pids)
 @click.option("--now", is_flag=True, help="Do not let running commands finish within the grace time.")
 @click.pass_obj
 def stop(context: Context, pids: tuple[int, ...], now: bool) -> Iterator[Result]:

@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from queuectl.job import Claim, Job, Outcome, State
-from queuectl.settings import Settings
+from queuectl.settings import Settings, Value
 from queuectl.specs import JobSpec
 
 
@@ -22,6 +22,18 @@ class Settlement(msgspec.Struct, frozen=True):
 
     settled: Job | None
     next: Job | None
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """The queue at one look: jobs in each state, and what has become different since the look before.
+
+    *changed* are the jobs that have been in another state, as they now stand;
+    *gone* are the ``seq`` of those no longer there.
+    """
+
+    counts: dict[State, int]
+    changed: Sequence[Job] = ()
+    gone: Collection[int] = ()
 
 
 class Bell(Protocol):
@@ -79,7 +91,7 @@ class Store(Protocol):
         """Forget waiting or ended jobs; all or none. Raises ``JobNotFound``, or ``Conflict`` for a running one."""
         ...
 
-    def set_setting(self, key: str, value: float | None) -> None:
+    def set_setting(self, key: str, value: Value) -> None:
         """Choose *value*, already checked, for the setting *key*."""
         ...
 
@@ -107,6 +119,14 @@ class Store(Protocol):
 
     def stamp(self) -> object:
         """Return what differs from an earlier one once anything has changed since; cheap, for who waits."""
+        ...
+
+    def observe(self) -> Observation:
+        """Return what has changed since this object's last look, at a cost of what has changed.
+
+        The first look reads all, and names of each state only the newest jobs.
+        Of a job that has changed more than once, only what it is now is seen.
+        """
         ...
 
     # -- workers --

@@ -1,77 +1,18 @@
 """The shell, at a terminal of its own: what stands on the screen, and what the keys do."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pexpect
-import pyte
 import pytest
 
-from tests.acceptance.conftest import PROGRAM, QueueCtl
+from tests.acceptance.conftest import QueueCtl
+from tests.acceptance.terminal import PROMPT, Terminal
 
 GREETING = "Welcome to QueueCTL shell. Type 'exit' to quit."
-PROMPT = "queuectl> "
 CTRL_C, CTRL_D, UP = "\x03", "\x04", "\x1b[A"
 
 # The program is started by a fork of this process, which may have threads if tests run side by side.
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
-
-
-class Terminal:
-    """A terminal with the shell in it."""
-
-    def __init__(self, queuectl: QueueCtl, *args: str, **environment: str) -> None:
-        self._screen = pyte.Screen(100, 40)
-        self._stream = pyte.Stream(self._screen)
-        self.child = pexpect.spawn(
-            PROGRAM[0],
-            [PROGRAM[1], *args],
-            cwd=str(queuectl.here),
-            # Nobody answers the question where the cursor is.
-            env=queuectl.environment | {"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"} | environment,
-            dimensions=(40, 100),
-            encoding="utf-8",
-            timeout=20,
-        )
-
-    @property
-    def lines(self) -> list[str]:
-        """Return what stands on the screen, without what is blank at its end."""
-        return "\n".join(line.rstrip() for line in self._screen.display).rstrip("\n").split("\n")
-
-    def type(self, text: str) -> None:
-        self.child.send(text)
-
-    def until(self, holds: Callable[[list[str]], Any]) -> list[str]:
-        """Return the screen once it is as *holds* says."""
-        while not holds(self.lines):
-            try:
-                self._stream.feed(self.child.read_nonblocking(65536, timeout=20))
-            except (pexpect.TIMEOUT, pexpect.EOF) as error:
-                pytest.fail(f"{type(error).__name__} with this on the screen:\n" + "\n".join(self.lines))
-        return self.lines
-
-    def until_prompt(self) -> list[str]:
-        """Return the screen once an empty prompt is its last line."""
-        return self.until(lambda lines: lines[-1] == PROMPT.rstrip())
-
-    def run(self, line: str) -> list[str]:
-        """Type *line*, and return what is on the screen when the next prompt has come."""
-        before = len([row for row in self.until_prompt() if row.startswith(PROMPT.rstrip())])
-        self.type(f"{line}\r")
-        return self.until(
-            lambda lines: (
-                lines[-1] == PROMPT.rstrip() and len([row for row in lines if row.startswith(PROMPT.rstrip())]) > before
-            )
-        )
-
-    def end(self) -> int:
-        """Return the exit code, once the shell has ended."""
-        self.child.expect(pexpect.EOF)
-        self.child.close()
-        code = self.child.exitstatus
-        assert code is not None
-        return code
 
 
 @pytest.fixture

@@ -737,3 +737,51 @@ def test_store_is_opened_when_needed_and_closed_once(program: Program) -> None:
     assert (program.store.rests, program.store.is_open) == (1, True)
     program.context.close()
     assert not program.store.is_open
+
+
+# -- abbreviations, files, shell commands --
+
+
+@pytest.mark.parametrize(
+    "line, same",
+    [
+        ("st", "status"),
+        ("worker sta -h", "worker start -h"),
+        ("conf get base", "config get base"),
+        ("help dl ret", "help dlq retry"),
+        ("del -h", "delete -h"),
+    ],
+)
+def test_unique_beginning_of_a_name_is_the_name(program: Program, line: str, same: str) -> None:
+    answer, wanted = program.run(line), program.run(same)
+    assert (answer.exit_code, answer.err) == (0, "")
+    assert answer.out == wanted.out
+
+
+@pytest.mark.parametrize("mode", [Mode.ONE_SHOT, Mode.SCRIPT, Mode.SHELL])
+@pytest.mark.parametrize(
+    "line, hint",
+    [
+        ("s", '"s" is the beginning of several commands: show, status or source?'),
+        ("worker st", '"worker st" is the beginning of several commands: start or stop?'),
+        ("help e", '"e" is the beginning of several commands: enqueue or exit?'),
+        ("e", '"e" is the beginning of several commands: enqueue or exit?'),
+    ],
+)
+def test_beginning_of_several_names_is_refused_with_them(program: Program, mode: Mode, line: str, hint: str) -> None:
+    """The same everywhere, also where one of them means nothing."""
+    program.context.mode = mode
+    answer = program.run(line)
+    assert answer.exit_code == ExitCode.USAGE
+    assert hint in answer.err
+    assert answer.err.splitlines()[-1].strip() == "^"
+
+
+def test_setting_that_is_a_word(program: Program) -> None:
+    assert program.run("config set notify failures").out == "notify = failures\n"
+    assert program.run("config get notify").out == "failures\n"
+    assert json.loads(program.run("config get notify --json").out)["value"] == "failures"
+    refused = program.run("config set notify some")
+    assert refused.exit_code == ExitCode.USAGE
+    assert 'notify cannot be "some": it takes all, failures or none.' in refused.err
+    assert program.run("config unset notify").out == "notify = all (the default)\n"

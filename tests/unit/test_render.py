@@ -8,7 +8,7 @@ import pytest
 from queuectl.commands import results
 from queuectl.job import Job, State
 from queuectl.render import as_data, error_name, lines, point_at, visible
-from queuectl.settings import find_setting
+from queuectl.settings import Value, find_setting
 from tests import samples
 
 NOW = "2025-03-01T12:00:00.000Z"
@@ -18,7 +18,7 @@ def job(id: str = "job1", command: str = "echo Hello", state: State = State.PEND
     return samples.job(id, command=command, state=state, **fields)
 
 
-def row(key: str, value: float | None, *, is_chosen: bool = False) -> results.SettingRow:
+def row(key: str, value: Value, *, is_chosen: bool = False) -> results.SettingRow:
     return results.SettingRow(find_setting(key), value, is_chosen)
 
 

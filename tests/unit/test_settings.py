@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.errors import ExitCode, UsageError
-from queuectl.settings import SETTINGS, Setting, check_value, find_setting, parse_value, resolve
+from queuectl.settings import SETTINGS, NumberSetting, Setting, Value, check_value, find_setting, parse_value, resolve
 
 DEFAULTS = {
     "max-retries": 3,
@@ -18,8 +18,10 @@ DEFAULTS = {
     "timeout": None,
     "grace": 10,
     "kill-after": 5,
+    "notify": "all",
 }
 any_setting = st.sampled_from(SETTINGS)
+any_number = st.sampled_from([setting for setting in SETTINGS if isinstance(setting, NumberSetting)])
 
 
 def test_the_defaults_are_those_that_are_documented() -> None:
@@ -87,9 +89,11 @@ def test_an_unknown_setting_is_refused_with_the_nearest(name: str, hint: str) ->
         ("timeout", " None ", None),
         ("timeout", "0.5", 0.5),
         ("jitter", "1", 1),
+        ("notify", "failures", "failures"),
+        ("notify", " None ", "none"),
     ],
 )
-def test_a_value_is_read(key: str, text: str, value: float | None) -> None:
+def test_a_value_is_read(key: str, text: str, value: Value) -> None:
     found = parse_value(find_setting(key), text)
     assert found == value
     assert type(found) is type(value)
@@ -115,6 +119,8 @@ def test_a_value_is_read(key: str, text: str, value: float | None) -> None:
         ("grace", "soon"),
         ("grace", "none"),
         ("kill-after", "2h"),
+        ("notify", "some"),
+        ("notify", ""),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_the_range(key: str, text: str) -> None:
@@ -130,8 +136,8 @@ def test_a_stored_value_of_another_type_is_refused(value: object) -> None:
         check_value(find_setting("base"), value)
 
 
-@given(any_setting, st.floats() | st.integers())
-def test_a_value_is_kept_within_the_range_and_refused_outside(setting: Setting, value: float) -> None:
+@given(any_number, st.floats() | st.integers())
+def test_a_value_is_kept_within_the_range_and_refused_outside(setting: NumberSetting, value: float) -> None:
     fits = setting.minimum <= value <= setting.maximum and not (setting.is_whole and value != int(value))
     try:
         assert check_value(setting, value) == value
@@ -144,7 +150,7 @@ def test_a_value_is_kept_within_the_range_and_refused_outside(setting: Setting, 
 def test_any_text_is_a_value_or_refused(setting: Setting, text: str) -> None:
     with suppress(UsageError):
         value = parse_value(setting, text)
-        assert value is None or setting.minimum <= value <= setting.maximum
+        assert check_value(setting, value) == value
 
 
 @pytest.mark.parametrize(
@@ -152,6 +158,7 @@ def test_any_text_is_a_value_or_refused(setting: Setting, text: str) -> None:
     [
         ("max-retries", "a whole number from 0 to 1000000"),
         ("base", "a number from 0 to 3600"),
+        ("notify", "all, failures or none"),
         ("timeout", 'seconds from 0.001 to 31536000 or "none"'),
     ],
 )
@@ -159,8 +166,8 @@ def test_what_a_setting_takes_is_said_in_words(key: str, allowed: str) -> None:
     assert find_setting(key).allowed == allowed
 
 
-@given(any_setting, st.data())
-def test_a_shown_value_is_read_again(setting: Setting, data: st.DataObject) -> None:
+@given(any_number, st.data())
+def test_a_shown_value_is_read_again(setting: NumberSetting, data: st.DataObject) -> None:
     low, high = int(setting.minimum) + 1, int(setting.maximum)
     value = check_value(setting, data.draw(st.integers(min(low, high), high)))
     assert parse_value(setting, setting.show(value)) == value

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from queuectl.errors import StoreDamaged, UsageError
-from queuectl.settings import Settings, check_value, find_setting, resolve
+from queuectl.settings import Settings, Value, check_value, find_setting, resolve
 from queuectl.stores.local import disk
 
 log = logging.getLogger("queuectl")
@@ -38,7 +38,7 @@ class ConfigFile:
             self._stamp = stamp
         return self._settings
 
-    def change(self, key: str, value: float | None, *, is_set: bool) -> None:
+    def change(self, key: str, value: Value, *, is_set: bool) -> None:
         """Set or unset one setting, durable on return; to be called under the lock."""
         if self._path.is_symlink():
             disk.open_file(self._path)  # which says what is wrong: a new file would take the place of the link
@@ -49,7 +49,7 @@ class ConfigFile:
         text = msgspec.json.format(msgspec.json.encode(chosen), indent=2)
         disk.replace(self._path, [text + b"\n"])
 
-    def _read(self) -> dict[str, float | None]:
+    def _read(self) -> dict[str, Value]:
         try:
             return read_settings(self._path.read_bytes())
         except UsageError as error:
@@ -57,12 +57,12 @@ class ConfigFile:
             raise StoreDamaged(msg, path=str(self._path)) from error
 
 
-def read_settings(content: bytes) -> dict[str, float | None]:
+def read_settings(content: bytes) -> dict[str, Value]:
     """Return the settings that *content*, a whole file, chooses; raise ``UsageError`` for what it may not say."""
     if not content.strip():
         return {}
     pairs = read_pairs(content)
-    values: dict[str, float | None] = {}
+    values: dict[str, Value] = {}
     for name, value in pairs:
         setting = find_setting(name)
         if setting.key in values and values[setting.key] != value:

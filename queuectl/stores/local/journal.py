@@ -6,6 +6,7 @@ business of its callers. All methods but ``sync`` want the queue's lock held.
 
 import contextlib
 import os
+import time
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ from queuectl.stores.local.records import File, Write
 
 FORMAT = 1
 HEADER_SIZE = 256
+_TICK_NS = 20_000_000  # within which two changes may bear the same time
 _BLOCK = 512  # bytes, whatever the file system's own blocks are
 RENEW_AT = 16 << 20  #: bytes at which a journal is brought into the files and begun anew
 _SUM_PREFIX = b'{"sum":"%08x",'
@@ -101,6 +103,16 @@ class Journal:
         except FileNotFoundError:
             return True
         return disk.read_at(self._fd, HEADER_SIZE, 0) != self._raw_header
+
+    def mark(self) -> object:
+        """Return what differs once the journal has changed since, None while it may change unseen; wants no lock."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return None
+        if 0 <= time.time_ns() - status.st_mtime_ns < _TICK_NS:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
     def reopen(self) -> None:
         """Open the file anew; whether it is still the same one, ``has_changed`` finds out."""

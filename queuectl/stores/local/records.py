@@ -16,6 +16,7 @@ HEAD = b"[\n"
 TAIL = b"]\n"
 ROOM = 224  #: bytes that a line leaves for what a job gathers on its way
 RESERVE = 64 * 1024  #: blanks before ``]``: a reader without the lock must not meet a moving end
+_TAIL_LOOK = 4096  # bytes in which a file's end is looked for: a copy of it all would take as long as reading it
 _NOTHING = msgspec.Raw(b"null")
 _encode = msgspec.json.Encoder().encode
 _decode_job = msgspec.json.Decoder(Job).decode
@@ -194,7 +195,7 @@ def scan(data: bytes | bytearray) -> Iterator[tuple[int, int, bytes]]:
     """
     if not data:
         return  # emptied by somebody, who may be about to fill it: it stays as it is until there is a job to write
-    if not data.startswith(HEAD) or not data.rstrip(b"\n").endswith(b"\n]"):
+    if not data.startswith(HEAD) or not data[-_TAIL_LOOK:].rstrip(b"\n").endswith(b"\n]"):
         msg = "not in the form that queuectl writes"
         raise ValueError(msg)
     offset = len(HEAD)

@@ -16,7 +16,7 @@ import msgspec
 
 from queuectl.errors import Conflict, StoreUnavailable, UsageError
 from queuectl.job import Job, State
-from queuectl.settings import check_value, find_setting
+from queuectl.settings import Value, check_value, find_setting
 from queuectl.stores.local import disk, records, takeover, view
 from queuectl.stores.local import folder as folders
 from queuectl.stores.local.config import read_pairs
@@ -136,7 +136,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
 def _mend_settings(path: Path, plan: _Plan) -> None:
     """Keep the settings that can be read."""
     content, _ = view.read_file(path)
-    chosen: dict[str, float | None] = {}
+    chosen: dict[str, Value] = {}
     try:
         for name, value in read_pairs(content):
             try:

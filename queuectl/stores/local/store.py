@@ -7,13 +7,14 @@ from pathlib import Path
 from queuectl import lifecycle
 from queuectl.errors import JobNotFound
 from queuectl.job import Claim, Job, Outcome, State
-from queuectl.settings import Settings
+from queuectl.settings import Settings, Value
 from queuectl.specs import JobSpec
-from queuectl.stores.base import Settlement
+from queuectl.stores.base import Observation, Settlement
 from queuectl.stores.local import bells, folder, intake, reading, records
 from queuectl.stores.local.bells import Bell
 from queuectl.stores.local.config import ConfigFile, write_pids
 from queuectl.stores.local.engine import Engine
+from queuectl.stores.local.observing import Observing
 from queuectl.stores.local.plan import Plan
 from queuectl.stores.local.reading import Found
 from queuectl.stores.local.records import File
@@ -31,6 +32,7 @@ class LocalStore:
         self._config = ConfigFile(self.folder)
         self._intake = intake.Intake(self._engine)
         self._work = Work(self._engine)
+        self._observing = Observing(self._engine)
 
     # -- people and programs --
 
@@ -116,7 +118,7 @@ class LocalStore:
         ]
         return sorted(every, key=lambda entry: entry.job.seq)
 
-    def set_setting(self, key: str, value: float | None) -> None:
+    def set_setting(self, key: str, value: Value) -> None:
         """Choose *value* for *key*; see ``Store``."""
         with self._engine.lock:
             self._config.change(key, value, is_set=True)
@@ -163,6 +165,10 @@ class LocalStore:
     def stamp(self) -> object:
         """Return what differs once anything has changed; see ``Store``."""
         return folder.stamp(self.folder)
+
+    def observe(self) -> Observation:
+        """Return what has changed since the last look; see ``Store``."""
+        return self._observing.look()
 
     # -- workers --
 

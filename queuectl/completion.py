@@ -1,0 +1,136 @@
+"""What a word may become: the candidates for each option and argument, each with a word of description.
+
+The declarations in ``commands`` name these as their ``shell_complete``; the
+shell and the scripts for bash, zsh and fish ask for them through click. A
+question never fails, and never changes anything.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from queuectl import render
+from queuectl.commands.context import Context
+from queuectl.errors import QueueCtlError
+from queuectl.job import Job, State
+from queuectl.settings import SETTINGS, find_setting
+from queuectl.stores import holds_queue
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    Items = list[CompletionItem[str]]
+
+UNFINISHED = frozenset(state for state in State if not state.is_final)
+_MOST = 200  #: candidates of one word
+_MOST_SIGNS = 60  #: of a description
+
+_STATE_HELP = {
+    State.PENDING: "waits for a worker",
+    State.IN_PROGRESS: "runs now",
+    State.COMPLETED: "ended well",
+    State.FAILED: "waits for its next attempt",
+    State.DEAD: "has no attempt left",
+    State.CANCELLED: "was called off",
+}
+
+
+def complete(root: click.Command, words: Sequence[str], incomplete: str, context: Context) -> "Items":
+    """Return what the word that *incomplete* begins may become, behind *words*."""
+    from click.shell_completion import ShellComplete
+
+    completer = ShellComplete(root, {"obj": context}, context.program, "")
+    with suppress(QueueCtlError, OSError, click.ClickException):
+        found = completer.get_completions(list(words), incomplete)
+        # Of commands without arguments: what is left to say.
+        return found or (completer.get_completions(list(words), "-") if not incomplete else [])
+    return []
+
+
+def job_ids(*states: State) -> "Callable[[click.Context, click.Parameter, str], Items]":
+    """Return what completes the ids of jobs in any of *states*; none given: in all."""
+    wanted = frozenset(states or State)
+
+    def ids(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
+        given = call.params.get(param.name or "") or ()
+        jobs = [
+            job
+            for job in _jobs(call.find_object(Context), wanted)
+            if job.state in wanted and (isinstance(given, str) or job.id not in given)
+        ]
+        return _items(((job.id, describe(job)) for job in jobs), incomplete)
+
+    return ids
+
+
+def states(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
+    """Complete states, several separated by commas."""
+    before, comma, last = incomplete.rpartition(",")
+    return _items(((f"{before}{comma}{state}", _STATE_HELP[state]) for state in State), before + comma + last)
+
+
+def setting_keys(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
+    """Complete the keys of settings."""
+    return _items(((setting.key, setting.help) for setting in SETTINGS), incomplete)
+
+
+def setting_values(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
+    """Complete the values that are words, of the setting that was named before."""
+    with suppress(QueueCtlError):
+        setting = find_setting(str(call.params.get("key") or ""))
+        known = {setting.show(setting.default): "the default", **dict.fromkeys(setting.words, "")}
+        known[setting.show(setting.default)] = "the default"
+        return _items(known.items(), incomplete)
+    return []
+
+
+def pids(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
+    """Complete the PIDs of workers."""
+    context = call.find_object(Context)
+    return [] if context is None else _items(((str(pid), "worker") for pid in context.live_pids()), incomplete)
+
+
+def command_words(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
+    """Complete the commands that can be explained."""
+    group: click.Command | None = call.find_root().command
+    for name in call.params.get(param.name or "") or ():
+        group = group.get_command(call, name) if isinstance(group, click.Group) else None
+    if not isinstance(group, click.Group):
+        return []
+    return _items(((name, command.get_short_help_str()) for name, command in group.commands.items()), incomplete)
+
+
+def files(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
+    """Let the shell complete the names of files."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def describe(job: Job) -> str:
+    """Say in a word what is to be known of *job*."""
+    attempts = f"{job.attempts} attempt{'s' if job.attempts != 1 else ''}" if job.error else ""
+    parts = filter(None, (str(job.state), _cut(job.error or job.command), attempts))
+    return " · ".join(parts)
+
+
+def _jobs(context: Context | None, wanted: Collection[State]) -> Sequence[Job]:
+    if context is None:
+        return ()
+    if context.known_jobs is not None:
+        return context.known_jobs()
+    return context.store.jobs(wanted)[: -_MOST - 1 : -1] if holds_queue(context.folder) else ()
+
+
+def _items(known: Iterable[tuple[str, str]], incomplete: str) -> "Items":
+    from click.shell_completion import CompletionItem
+
+    found = [CompletionItem(value, help=help or None) for value, help in known if value.startswith(incomplete)]
+    return found[:_MOST]
+
+
+def _cut(text: str) -> str:
+    shown = render.visible(text)
+    return shown if len(shown) <= _MOST_SIGNS else shown[: _MOST_SIGNS - 1] + "…"
