@@ -105,8 +105,9 @@ def test_history_is_searched_for_what_was_typed(terminal: Terminal) -> None:
     terminal.until(lambda lines: any(line.endswith("list --limit 1") for line in lines[-2:]))
     terminal.type(CTRL_C)
     terminal.until_prompt()
-    terminal.type("list --l" + CTRL_C)  # the menu would be in the way of the arrows
-    terminal.until_prompt()
+    # The menu would be in the way of the arrows.
+    terminal.type("list --l" + CTRL_C)
+    terminal.until(lambda lines: lines[-1] == PROMPT.rstrip() and lines[-2].startswith(f"{PROMPT}list --l"))
     terminal.type(UP)
     terminal.until(lambda lines: lines[-1] == f"{PROMPT}status")
     terminal.type(UP)
@@ -165,8 +166,8 @@ def test_shell_command_runs_in_the_foreground(queuectl: QueueCtl, terminal: Term
         "/",
         "The command ended with exit code 3.",
     ]
-    terminal.type("!sleep 100\r")
-    terminal.until(lambda lines: lines[-1] == "")
+    terminal.type("!echo begun; sleep 100\r")
+    terminal.until(lambda lines: "begun" in lines)
     terminal.type(CTRL_C)
     terminal.until(lambda lines: lines[-1] == PROMPT.rstrip() and any("Interrupted." in line for line in lines))
 

@@ -24,7 +24,8 @@ def test_error_names_the_file_and_its_line(queuectl: QueueCtl) -> None:
     lines = done.err.splitlines()
     assert lines[0].startswith('bad.txt:2: No command "frobnicate"')
     assert 'script:2: Not all commands in "bad.txt" went well.' in lines
-    assert lines[-1].startswith("script:3: No job")
+    assert lines[-3].startswith("script:3: No job")
+    assert lines[-2:] == ["  show nobody", "       ^"]
 
 
 @pytest.mark.parametrize("name, hint", [("missing.txt", "No such file"), ("loop.txt", "more than 16 deep")])
