@@ -10,6 +10,7 @@ from typing import Any, TextIO
 import click
 
 from queuectl._version import __version__
+from queuectl.commands import completion_script
 from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import CONTEXT_SETTINGS, Command
 from queuectl.commands.line import report, rest, run_line
@@ -21,6 +22,8 @@ from queuectl.script import run_script
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with *argv* (None: as it was called) and return its exit code."""
     _open_streams()
+    if completion_script.VARIABLE in os.environ:
+        return completion_script.answer(_program, root, os.environ[completion_script.VARIABLE])
     words = [_as_utf8(word) for word in sys.argv[1:]] if argv is None else list(argv)
     # What holds until the options say otherwise.
     context = Context(Path(), mode=Mode.ONE_SHOT)

@@ -46,7 +46,7 @@ def main(folder: Path, count: int, report_fd: int) -> int:
         return 1
     pool = Pool(store, folder, count, report_fd)
     pool.run()
-    return 0
+    return int(pool.has_given_up)
 
 
 def _report(fd: int, answer: dict[str, object]) -> None:
@@ -83,6 +83,7 @@ class Pool:
         self._slots = [_Slot() for _ in range(count)]
         self._signals = StopSignals()
         self._forwarded = False
+        self.has_given_up = False
         self._report_fd: int | None = report_fd
         self._look_at = 0.0
         # Forked workers share the index that was loaded once; elsewhere forking is not safe.
@@ -97,7 +98,9 @@ class Pool:
             self._start_due()
             if self._report_fd is not None and all(slot.is_ready for slot in active):
                 self._publish()
-                self._report({"pids": [slot.process.pid for slot in active if slot.process]})
+                pids = [slot.process.pid for slot in active if slot.process]
+                log.info("workers run: %s", ", ".join(map(str, pids)))
+                self._report({"pids": pids})
             self._sleep(active)
             if self._signals.is_stopping:
                 self._pass_on_stop()
@@ -181,7 +184,7 @@ class Pool:
         log.warning("a worker ended with %s; another takes its place", code)
         if slot.false_starts >= MAX_FALSE_STARTS:
             log.error("%d workers in a row did not start: their place stays empty", slot.false_starts)
-            slot.is_done = True
+            slot.is_done = self.has_given_up = True
         self._look_at = 0.0
 
     def _look_for_dead(self) -> None:
@@ -222,6 +225,8 @@ def work(inherited: tuple[Store, int | None] | None, folder: Path, pool_pid: int
 
     *inherited* are the pool's store and its open report, None where processes cannot be forked.
     """
+    # At a terminal, Ctrl-C is for the pool alone, which passes it on once: a second signal would mean to hurry.
+    os.setpgid(0, 0)
     if inherited is None:
         store = open_store(folder)
         store.prepare_for_work()

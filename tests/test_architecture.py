@@ -18,7 +18,8 @@ PACKAGE = "queuectl"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"_version", "backoff", "errors", "job", "lifecycle", "relaxed", "settings", "specs", "times", "tokens"}),
     frozenset({"stores"}),
-    frozenset({"liveness", "logs", "pool", "processes", "rescue", "runner", "supervisor", "waiter", "watch", "worker"}),
+    frozenset({"liveness", "logs", "pool", "processes", "rescue", "runner", "service", "supervisor"})
+    | frozenset({"waiter", "watch", "worker"}),
     frozenset({"commands", "completion", "render"}),
     frozenset({"script", "shell"}),
     frozenset({"", "__main__", "cli"}),

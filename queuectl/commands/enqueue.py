@@ -51,7 +51,13 @@ class _EnqueueCommand(Command):
 @click.option("--timeout", metavar="T", help="Longest run of an attempt: 90, 90s, 1h30m.")
 @click.option("--env", metavar="NAME=VALUE", multiple=True, help="Set a variable for the command; may be repeated.")
 @click.option("--cwd", metavar="DIR", help="Where the command runs; else the current directory.")
-@click.option("--file", "-f", metavar="FILE", help='Read jobs from a file, or from standard input if it is "-".')
+@click.option(
+    "--file",
+    "-f",
+    metavar="FILE",
+    type=click.Path(),
+    help='Read jobs from a file, or from standard input if it is "-".',
+)
 @reads
 @click.pass_context
 def enqueue(ctx: click.Context, /, words: tuple[str, ...], file: str | None, **fields: Any) -> Result:

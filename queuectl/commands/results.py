@@ -183,3 +183,33 @@ class SettingChanged(Result, frozen=True):
     """What a setting is now."""
 
     row: SettingRow
+
+
+class ServiceInstalled(Result, frozen=True):
+    """The unit in *file* keeps so many workers."""
+
+    name: str
+    file: Path
+    count: int
+
+
+class ServiceRemoved(Result, frozen=True):
+    """The unit is no more."""
+
+    name: str
+
+
+class ServiceRow(msgspec.Struct, frozen=True):
+    """One installed service; *activity* is systemd's word."""
+
+    name: str
+    activity: str
+    count: int
+    folder: str
+    file: str
+
+
+class ServiceTable(Result, frozen=True):
+    """The services that are installed."""
+
+    services: Sequence[ServiceRow]

@@ -2,12 +2,14 @@
 
 import click
 
+from queuectl.commands.completion_script import completion
 from queuectl.commands.config import config
 from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import Group
 from queuectl.commands.dlq import dlq
 from queuectl.commands.enqueue import enqueue
 from queuectl.commands.jobs import cancel, list_jobs, logs, remove, show
+from queuectl.commands.service import service
 from queuectl.commands.session import leave, show_help
 from queuectl.commands.status import status
 from queuectl.commands.wait import wait
@@ -45,6 +47,8 @@ for _name, _command in (
     ("dlq", dlq),
     ("worker", worker),
     ("config", config),
+    ("service", service),
+    ("completion", completion),
     ("help", show_help),
     ("exit", leave),
     ("quit", leave),
