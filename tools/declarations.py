@@ -72,7 +72,7 @@ def walk(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Comm
 
 
 def _entry(command: click.Command, path: str) -> Entry:
-    call = click.Context(command, info_name=path)
+    call = click.Context(command, info_name=path, **command.context_settings)
     records = [record for param in command.get_params(call) if (record := param.get_help_record(call)) is not None]
     text = (command.help or "").strip()
     return Entry(
