@@ -102,6 +102,7 @@ class _Program(Command):
     metavar="DIR",
     envvar="QUEUECTL_DATA",
     default="data",
+    shell_complete=completion_script.complete_folder,
     help="The folder of the queue; else $QUEUECTL_DATA, else ./data.",
 )
 @click.option("-c", "commands", metavar="COMMAND", multiple=True, help="Run this command; may be repeated.")

@@ -18,6 +18,7 @@ from queuectl.errors import ExitCode
 from queuectl.settings import SETTINGS
 from tools.__main__ import DOCS, PAGES
 from tools.declarations import EXIT_CODES, of_commands, of_program, walk
+from tools.pictures import SCENES, Scene
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -134,6 +135,14 @@ def test_readme_shows_every_picture() -> None:
     assert PICTURES
     for picture in PICTURES:
         assert f"](docs/pictures/{picture.name})" in README
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])
+def test_picture_shows_what_its_scene_types(scene: Scene) -> None:
+    image = ET.fromstring((DOCS / "pictures" / f"{scene.name}.svg").read_text(encoding="utf-8"))  # noqa: S314 - our own
+    lines = iter(["".join(line.itertext()) for line in image.iter(f"{SVG}text")])
+    for typed in scene.typed:
+        assert f"queuectl> {typed}" in lines, typed
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=[picture.name for picture in PICTURES])

@@ -35,7 +35,7 @@ def install(context: Context, count: int, name: str | None) -> Result:
     """Have systemd keep workers on this queue, from now on and after each reboot.
 
     Writes a unit of this user, with the folder of the queue, the PATH of now and this program's own place; enables and
-    starts it. The same again changes nothing; another count starts the service anew. Install again after moving the
+    starts it. The same again changes nothing; another count starts the service anew. Install it again after moving the
     program or the folder, and after making "grace" longer.
     """
     from queuectl import pool

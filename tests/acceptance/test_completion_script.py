@@ -81,6 +81,19 @@ def test_bash_completes(queuectl: QueueCtl, installed: Path, typed: list[str], c
     assert (done.returncode, done.stderr, done.stdout.split()) == (0, "", completed)
 
 
+@pytest.mark.parametrize("words, answer", [("--data\n", "dir,\n"), ("enqueue\n-f\n", "file,\n")])
+def test_names_of_files_are_left_to_the_shell(queuectl: QueueCtl, words: str, answer: str) -> None:
+    place = str(words.count("\n") + 1)
+    asks = {"_QUEUECTL_COMPLETE": "bash_complete", "COMP_WORDS": f"queuectl\n{words}", "COMP_CWORD": place}
+    result = queuectl.run(b"", env=asks)
+    assert (result.code, result.out, result.err) == (0, answer, "")
+
+
+def test_zsh_finds_the_script_in_its_folders(queuectl: QueueCtl) -> None:
+    """Of a file in $fpath it reads the first line only."""
+    assert queuectl.run(b"", "completion", "zsh").out.startswith("#compdef queuectl\n")
+
+
 def test_completing_touches_no_folder(queuectl: QueueCtl) -> None:
     asks = {"_QUEUECTL_COMPLETE": "bash_complete", "COMP_WORDS": "queuectl\nst", "COMP_CWORD": "1"}
     result = queuectl.run(b"", env=asks)

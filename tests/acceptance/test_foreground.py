@@ -6,9 +6,10 @@ import signal
 import subprocess
 from collections.abc import Iterator
 
+import pexpect
 import pytest
 
-from tests.acceptance.conftest import LIMIT_S, QueueCtl
+from tests.acceptance.conftest import LIMIT_S, PROGRAM, QueueCtl
 from tests.waiting import until
 
 
@@ -55,6 +56,25 @@ def test_a_running_command_has_its_grace(queuectl: QueueCtl, workers: subprocess
     (queuectl.here / "go").touch()
 
     assert outcome(workers)[0] == 0
+    assert json.loads(queuectl.run(b"", "show", "a", "--json").out)["state"] == "completed"
+
+
+@pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
+def test_ctrl_c_gives_a_running_command_its_grace(queuectl: QueueCtl) -> None:
+    """At a terminal the signal goes to a whole group; the workers must not take it for a second one, to hurry."""
+    arguments = [PROGRAM[1], "worker", "start", "--foreground", "--count", "2"]
+    child = pexpect.spawn(PROGRAM[0], arguments, cwd=str(queuectl.here), env=queuectl.environment)
+    child.expect("workers run: ", timeout=LIMIT_S)
+    queuectl.run(b"", "enqueue", "--id", "a", "--", "touch begun; while ! test -e go; do sleep 0.05; done")
+    until((queuectl.here / "begun").exists)
+
+    child.send("\x03")
+    until(lambda: len(status(queuectl)["workers"]) == 1, what="the idle worker to end")
+    (queuectl.here / "go").touch()
+
+    child.expect(pexpect.EOF, timeout=LIMIT_S)
+    child.close()
+    assert child.exitstatus == 0
     assert json.loads(queuectl.run(b"", "show", "a", "--json").out)["state"] == "completed"
 
 
