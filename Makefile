@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format coverage torture bench lock .venv-run .venv-dev
+.PHONY: help run test lint format coverage torture bench docs pictures lock .venv-run .venv-dev
 
 # Tried in this order: the system's own, then the newest. One of your own: make run PYTHON=/path/to/python3
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
@@ -41,6 +41,12 @@ torture: .venv-dev ## Run the long tests: crashes, power cuts, faults
 
 bench: .venv-run ## Measure the rates of docs/performance.md
 	@$(exec-python) -m bench $(ARGS)
+
+docs: .venv-run ## Write the pages that follow from the declarations: docs/commands.md, docs/queuectl.1
+	@$(exec-python) -m tools pages
+
+pictures: .venv-dev ## Write the pictures of docs/pictures/, from what the program shows
+	@$(exec-python) -m tools pictures
 
 lock: ## Write the lock files anew, with the newest versions that requirements*.txt allow
 	@set -e; $(pick-python); \

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 import click
 
 from queuectl._version import __version__
+from queuectl.commands import completion_script
 from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import CONTEXT_SETTINGS, Command
 from queuectl.commands.line import report, rest, run_line
@@ -21,12 +22,14 @@ from queuectl.script import run_file, run_script
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with *argv* (None: as it was called) and return its exit code."""
     _open_streams()
+    if completion_script.VARIABLE in os.environ:
+        return completion_script.answer(program, root, os.environ[completion_script.VARIABLE])
     words = [_as_utf8(word) for word in sys.argv[1:]] if argv is None else list(argv)
     # What holds until the options say otherwise.
     context = Context(Path(), mode=Mode.ONE_SHOT)
     try:
-        with _program.make_context("queuectl", words, obj=context) as call:
-            options: dict[str, Any] = _program.invoke(call)
+        with program.make_context("queuectl", words, obj=context) as call:
+            options: dict[str, Any] = program.invoke(call)
         context = _make_context(options)
         context.run_file = lambda path: run_file(path, context)
         exit_code = _run(context, options)
@@ -100,6 +103,7 @@ class _Program(Command):
     metavar="DIR",
     envvar="QUEUECTL_DATA",
     default="data",
+    shell_complete=completion_script.complete_folder,
     help="The folder of the queue; else $QUEUECTL_DATA, else ./data.",
 )
 @click.option("-c", "commands", metavar="COMMAND", multiple=True, help="Run this command; may be repeated.")
@@ -107,7 +111,7 @@ class _Program(Command):
 @click.option("--debug", is_flag=True, help="Show where in the program an error comes from.")
 @click.version_option(__version__, prog_name="queuectl", message="%(prog)s %(version)s")
 @click.argument("line", metavar="[COMMAND [ARGS]...]", nargs=-1, type=click.UNPROCESSED)
-def _program(**options: Any) -> dict[str, Any]:
+def program(**options: Any) -> dict[str, Any]:
     """Run shell commands in the background: a job queue that is a folder.
 
     Without a command, QueueCTL is a shell at a terminal, and otherwise runs the commands on standard input, one a line.

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import queuectl
 from queuectl import liveness, processes
@@ -33,7 +33,6 @@ def start(folder: Path, count: int) -> list[int]:
 
     Raises ``QueueCtlError`` with the pool's own reason if it could not start.
     """
-    program = Path(queuectl.__file__).with_name("__main__.py")
     log_path = folder / "logs" / "workers.log"
     log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Started by a job, the pool would else be ended with it.
@@ -44,7 +43,7 @@ def start(folder: Path, count: int) -> list[int]:
         log_fd = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             pool = subprocess.Popen(
-                [sys.executable, str(program), _POOL_COMMAND, str(folder.absolute()), str(count), str(write_end)],
+                _command(folder, count, write_end),
                 stdin=subprocess.DEVNULL,
                 stdout=log_fd,
                 stderr=log_fd,
@@ -68,6 +67,26 @@ def start(folder: Path, count: int) -> list[int]:
     pool.returncode = 0  # it lives on, and is not waited for
     pids: list[int] = answer["pids"]
     return pids
+
+
+def run(folder: Path, count: int) -> NoReturn:
+    """Become a pool of *count* workers on the queue in *folder*, which logs to standard error.
+
+    It keeps this process's PID, and ends, with 0, when its workers were stopped. Raises ``OSError`` if it cannot begin.
+    """
+    nowhere = os.open(os.devnull, os.O_RDWR)  # nobody waits for its report
+    os.set_inheritable(nowhere, True)
+    os.dup2(nowhere, 0)
+    os.execv(sys.executable, _command(folder, count, nowhere))  # noqa: S606 - it is this program itself
+
+
+def program() -> list[str]:
+    """Return what a command line of this program begins with, whatever directory it is run in."""
+    return [sys.executable, str(Path(queuectl.__file__).absolute().with_name("__main__.py"))]
+
+
+def _command(folder: Path, count: int, report_fd: int) -> list[str]:
+    return [*program(), _POOL_COMMAND, str(folder.absolute()), str(count), str(report_fd)]
 
 
 def stop(folder: Path, pids: Collection[int] | None, *, now: bool, limit_s: float) -> Iterator[int]:

@@ -182,6 +182,25 @@ def _(result: results.WorkerTable) -> Iterator[str]:
 
 
 @lines.register
+def _(result: results.ServiceInstalled) -> Iterator[str]:
+    yield f"{result.name} keeps {result.count} worker(s): {visible(str(result.file))}"
+
+
+@lines.register
+def _(result: results.ServiceRemoved) -> Iterator[str]:
+    yield f"{result.name} has been removed."
+
+
+@lines.register
+def _(result: results.ServiceTable) -> Iterator[str]:
+    if result.services:
+        yield f"{'Service':<25} {'State':<10} {'Workers':<8} Folder"
+        yield "-" * 70
+    for row in result.services:
+        yield f"{row.name:<25} {row.activity:<10} {row.count:<8} {visible(row.folder)}"
+
+
+@lines.register
 def _(result: results.SettingTable) -> Iterator[str]:
     yield f"{'Key':<15} {'Value':<10} {'Default':<10} Origin"
     yield "-" * 60
@@ -231,6 +250,8 @@ def as_data(result: results.Result) -> Any:
             return {"total": sum(counts.values()), "states": states, "workers": list(pids)}
         case results.WorkerTable(workers=workers):
             return list(workers)
+        case results.ServiceTable(services=services):
+            return list(services)
         case results.SettingTable(rows=rows):
             return [_setting_data(row) for row in rows]
         case results.SettingValue(row=row):

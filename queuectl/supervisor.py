@@ -46,7 +46,7 @@ def main(folder: Path, count: int, report_fd: int) -> int:
         return 1
     pool = Pool(store, folder, count, report_fd)
     pool.run()
-    return 0
+    return int(pool.has_given_up)
 
 
 def _report(fd: int, answer: dict[str, object]) -> None:
@@ -85,6 +85,7 @@ class Pool:
         self._forwarded = False
         self._is_closing = False
         signal.signal(_CLOSE, self._close)
+        self.has_given_up = False
         self._report_fd: int | None = report_fd
         self._look_at = 0.0
         # Forked workers share the index that was loaded once; elsewhere forking is not safe.
@@ -102,7 +103,9 @@ class Pool:
             self._start_due()
             if self._report_fd is not None and all(slot.is_ready for slot in active):
                 self._publish()
-                self._report({"pids": [slot.process.pid for slot in active if slot.process]})
+                pids = [slot.process.pid for slot in active if slot.process]
+                log.info("workers run: %s", ", ".join(map(str, pids)))
+                self._report({"pids": pids})
             self._sleep(active)
             if self._signals.is_stopping:
                 self._pass_on_stop()
@@ -153,7 +156,8 @@ class Pool:
         log.error("a worker did not start: %s", reason)
         slot.false_starts += 1
         slot.start_at = time.monotonic() + PAUSES_S[1]
-        slot.is_done = slot.false_starts >= MAX_FALSE_STARTS
+        if slot.false_starts >= MAX_FALSE_STARTS:
+            slot.is_done = self.has_given_up = True
 
     def _give_up_empty(self) -> None:
         for slot in self._slots:
@@ -240,6 +244,8 @@ def work(inherited: tuple[Store, int | None] | None, folder: Path, pool_pid: int
 
     *inherited* are the pool's store and its open report, None where processes cannot be forked.
     """
+    # At a terminal, Ctrl-C is for the pool alone, which passes it on once: a second signal would mean to hurry.
+    os.setpgid(0, 0)
     if inherited is None:
         store = open_store(folder)
         store.prepare_for_work()

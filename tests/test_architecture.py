@@ -28,6 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "processes",
             "rescue",
             "runner",
+            "service",
             "supervisor",
             "waiter",
             "watch",

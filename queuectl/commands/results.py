@@ -214,3 +214,33 @@ class Repaired(Result, frozen=True):
     def exit_code(self) -> int:
         """That of what is left to mend."""
         return self.diagnosis.exit_code
+
+
+class ServiceInstalled(Result, frozen=True):
+    """The unit in *file* keeps so many workers."""
+
+    name: str
+    file: Path
+    count: int
+
+
+class ServiceRemoved(Result, frozen=True):
+    """The unit is no more."""
+
+    name: str
+
+
+class ServiceRow(msgspec.Struct, frozen=True):
+    """One installed service; *activity* is systemd's word."""
+
+    name: str
+    activity: str
+    count: int
+    folder: str
+    file: str
+
+
+class ServiceTable(Result, frozen=True):
+    """The services that are installed."""
+
+    services: Sequence[ServiceRow]

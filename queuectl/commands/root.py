@@ -2,6 +2,7 @@
 
 import click
 
+from queuectl.commands.completion_script import completion
 from queuectl.commands.config import config
 from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import Group
@@ -9,6 +10,7 @@ from queuectl.commands.dlq import dlq
 from queuectl.commands.doctor import doctor
 from queuectl.commands.enqueue import enqueue
 from queuectl.commands.jobs import cancel, list_jobs, logs, remove, show
+from queuectl.commands.service import service
 from queuectl.commands.session import leave, show_help, source
 from queuectl.commands.status import status
 from queuectl.commands.wait import wait
@@ -48,6 +50,8 @@ for _name, _command in (
     ("config", config),
     ("doctor", doctor),
     ("source", source),
+    ("service", service),
+    ("completion", completion),
     ("help", show_help),
     ("exit", leave),
     ("quit", leave),

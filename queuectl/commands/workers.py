@@ -6,7 +6,7 @@ import click
 
 from queuectl import times
 from queuectl.commands import advice
-from queuectl.commands.context import Context
+from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import Group, reads
 from queuectl.commands.results import (
     AllWorkersStopped,
@@ -19,6 +19,7 @@ from queuectl.commands.results import (
     WorkerTable,
 )
 from queuectl.completion import pids
+from queuectl.errors import UsageError
 
 MAX_WORKERS = 256  #: of one ``worker start``
 
@@ -28,20 +29,30 @@ def worker() -> None:
     """Start, stop or list workers."""
 
 
-@worker.command("start", examples=("worker start", "worker start --count 4"))
+@worker.command("start", examples=("worker start", "worker start --count 4", "worker start --foreground"))
 @click.option(
     "--count", "-n", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True, help="How many workers to add."
 )
+@click.option(
+    "--foreground", is_flag=True, help="Do not return: log to standard error until told to stop by Ctrl-C or SIGTERM."
+)
 @click.pass_obj
-def start(context: Context, count: int) -> Iterator[Result]:
+def start(context: Context, count: int, foreground: bool) -> Iterator[Result]:
     """Start workers in the background; they outlive the shell.
 
-    Workers that already run go on: a second start adds to them.
+    Workers that already run go on: a second start adds to them. With --foreground this process itself keeps the
+    workers running, as systemd, a container or a terminal may want it.
     """
     # Here, as in the other handlers: only what acts on workers loads what runs them.
     from queuectl import pool
 
+    if foreground and context.mode is not Mode.ONE_SHOT:
+        msg = "Workers in the foreground need a process of their own: queuectl worker start --foreground"
+        raise UsageError(msg)
     yield WorkersStarting(count)
+    if foreground:
+        context.close()
+        pool.run(context.folder, count)
     yield WorkersStarted(pool.start(context.folder, count))
     context.advise(lambda: advice.after_starting(context))
 
