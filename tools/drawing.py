@@ -56,6 +56,8 @@ def _row(row: list[Cell], top: float) -> Iterator[str]:
     """Yield what is behind the letters of a row, then its letters as one text, each run where its columns are."""
     runs = []
     column = 0
+    # Blanks between runs are letters too, for who copies the text; those behind the last word are not.
+    end = max((number for number, cell in enumerate(row, 1) if cell.text.strip()), default=0)
     for (front, back, is_bold), cells in groupby(row, lambda cell: (*cell.colours, cell.is_bold)):
         run = list(cells)
         text = "".join(cell.text for cell in run)
@@ -63,13 +65,14 @@ def _row(row: list[Cell], top: float) -> Iterator[str]:
         column += len(run)
         if back != BACK:
             yield f'<rect x="{x}" y="{_number(top)}" width="{width}" height="{HEIGHT}" fill="{back}"/>'
-        if text.strip():
-            used = len(run) - (len(text) - len(text.rstrip()))
+        used = min(len(run), end - column + len(run))
+        if used > 0:
+            text = "".join(cell.text for cell in run[:used])
             weight = ' font-weight="bold"' if is_bold else ""
             length = _number(used * WIDTH)
             runs.append(
                 f'<tspan x="{x}" textLength="{length}" lengthAdjust="spacingAndGlyphs" fill="{front}"{weight}>'
-                f"{escape(text.rstrip())}</tspan>"
+                f"{escape(text)}</tspan>"
             )
     if runs:
         yield f'<text y="{_number(top + SIZE)}">{"".join(runs)}</text>'

@@ -762,7 +762,7 @@ def test_unique_beginning_of_a_name_is_the_name(program: Program, line: str, sam
 @pytest.mark.parametrize(
     "line, hint",
     [
-        ("s", '"s" is the beginning of several commands: show, status or source?'),
+        ("s", '"s" is the beginning of several commands: show, status, source or service?'),
         ("worker st", '"worker st" is the beginning of several commands: start or stop?'),
         ("help e", '"e" is the beginning of several commands: enqueue or exit?'),
         ("e", '"e" is the beginning of several commands: enqueue or exit?'),
