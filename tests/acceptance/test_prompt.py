@@ -166,7 +166,8 @@ def test_shell_command_runs_in_the_foreground(queuectl: QueueCtl, terminal: Term
         "/",
         "The command ended with exit code 3.",
     ]
-    terminal.type("!echo begun; sleep 100\r")
+    # With exec: a shell that is just starting a program keeps the signal to itself until that has ended.
+    terminal.type("!echo begun; exec sleep 100\r")
     terminal.until(lambda lines: "begun" in lines)
     terminal.type(CTRL_C)
     terminal.until(lambda lines: lines[-1] == PROMPT.rstrip() and any("Interrupted." in line for line in lines))
