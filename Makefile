@@ -36,8 +36,8 @@ format: .venv-dev ## Format the code and mend what can be mended
 coverage: .venv-dev ## Run the tests and measure what they reach
 	@$(exec-python) -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
 
-torture: .venv-dev ## Run the long tests: crashes, power cuts, faults
-	@$(exec-python) -m pytest -m torture --timeout=3600 --session-timeout=0 $(ARGS)
+torture: .venv-dev ## Try for hours to lose a job: crashes, power cuts, faults, kills, damage
+	@$(exec-python) -m pytest tests/torture --long --session-timeout=0 $(ARGS)
 
 bench: .venv-run ## Measure the rates of docs/performance.md
 	@$(exec-python) -m bench $(ARGS)
