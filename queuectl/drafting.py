@@ -23,6 +23,7 @@ LONGEST = 8192  #: characters; what is longer is shown plainly, and goes on with
 
 _KEY = re.compile(r"[{,]\s*([\"']?)([A-Za-z_][\w-]*)\1\s*:")
 _KEY_BEGUN = re.compile(r"[{,]\s*[\"']?([A-Za-z_]*)\Z")
+_NO_WORD = re.compile(r"[^\w.=-]")
 _NEEDS_QUOTES = re.compile(r"[\s\"'\\#{\[]")
 _FIELD_HELP = {
     "id": "its name; one is made if it is not given",
@@ -161,11 +162,24 @@ def names_only(text: str) -> bool:
     return (not text or text[-1].isspace()) and len(_path(words)) == len(words)
 
 
-def help_for(text: str, context: Context) -> str:
-    """Return the help for the command that *text* begins with: the longest that its words name."""
+def help_for(before: str, after: str, context: Context) -> str:
+    """Return the help for the word between *before* and *after* the cursor.
+
+    An option, state, key, field or id is explained by itself; else it is the
+    help of the command: the longest that the words up to there name.
+    """
+    text = before + _NO_WORD.split(after, maxsplit=1)[0]
     draft = tokens.read_draft(text)
+    words = [token.text for token in (*draft.tokens, draft.word)]
+    path = _path(words)
     call = click.Context(root, info_name=context.program, obj=context, **root.context_settings)
-    return help_text(call, _path([token.text for token in (*draft.tokens, draft.word)]))
+    page = help_text(call, path)
+    if draft.word.text and len(path) < len(words):
+        for found in candidates(text, context):
+            name = found.text.removesuffix(": ")
+            if found.help and text[found.start :] == name:
+                return f"{name}: {found.help}\n\n{page}"
+    return page
 
 
 def _path(words: list[str]) -> list[str]:

@@ -34,7 +34,6 @@ PROMPT = "queuectl> "
 CONTINUATION = "     ...> "
 _TICK_S = 0.2  # between looks at what the observer has found
 _MENU_LINES = 6
-_WORD_SIGNS = "abcdefghijklmnopqrstuvwxyz-"  # of the names of commands
 
 _STYLE = Style.from_dict(
     {
@@ -136,9 +135,7 @@ class Prompt:
         self._searches_history = False
 
     def _help(self, document: Document) -> None:
-        rest = document.text_after_cursor
-        at_cursor = document.text_before_cursor + rest[: len(rest) - len(rest.lstrip(_WORD_SIGNS))]
-        text = drafting.help_for(at_cursor, self._context)
+        text = drafting.help_for(document.text_before_cursor, document.text_after_cursor, self._context)
         run_in_terminal(lambda: output.write(Text(text)))
 
 

@@ -136,7 +136,7 @@ def test_nothing_that_is_typed_is_too_odd(text: str) -> None:
     assert all(0 <= span.start <= span.end <= len(text) for span in drafting.spans(text))
     assert all(0 <= found.start <= len(text) for found in drafting.candidates(text, context))
     drafting.names_only(text)
-    assert drafting.help_for(text, context).startswith("Usage:")
+    assert "Usage:" in drafting.help_for(text, "", context)
 
 
 @given(TEXTS)
@@ -155,13 +155,13 @@ def test_a_draft_has_the_words_of_the_finished_line(text: str) -> None:
     [
         ("", "Usage: [OPTIONS] COMMAND"),
         ("worker", "Usage: worker"),
-        ("wo sta --count", "Usage: worker start"),
+        ("wo sta ", "Usage: worker start"),
         ("show job1", "Usage: show"),
         ("frob", "Usage: [OPTIONS] COMMAND"),
     ],
 )
 def test_help_is_that_of_the_command_at_hand(context: Context, text: str, usage: str) -> None:
-    assert drafting.help_for(text, context).replace("  ", " ").startswith(usage)
+    assert drafting.help_for(text, "", context).replace("  ", " ").startswith(usage)
 
 
 @pytest.mark.parametrize(
@@ -169,3 +169,19 @@ def test_help_is_that_of_the_command_at_hand(context: Context, text: str, usage:
 )
 def test_question_mark_asks_behind_names_only(text: str, asks: bool) -> None:
     assert drafting.names_only(text) is asks
+
+
+@pytest.mark.parametrize(
+    "before, after, told",
+    [
+        ("list --limit", "", "--limit: "),
+        ("list --li", "mit 5", "--limit: "),
+        ("list --state de", "ad", "dead: has no attempt left"),
+        ("config set max-ret", "ries 5", "max-retries: "),
+        ("enqueue '{id: a, timeo", "ut: 5}'", "timeout: "),
+    ],
+)
+def test_help_begins_with_the_word_at_the_cursor(context: Context, before: str, after: str, told: str) -> None:
+    first, _, page = drafting.help_for(before, after, context).partition("\n\n")
+    assert first.startswith(told)
+    assert page.startswith("Usage: ")
