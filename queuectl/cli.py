@@ -15,6 +15,7 @@ from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import CONTEXT_SETTINGS, Command
 from queuectl.commands.line import report, rest, run_line
 from queuectl.commands.root import root
+from queuectl.completion import folders
 from queuectl.errors import ExitCode
 from queuectl.script import run_file, run_script
 
@@ -103,7 +104,7 @@ class _Program(Command):
     metavar="DIR",
     envvar="QUEUECTL_DATA",
     default="data",
-    shell_complete=completion_script.complete_folder,
+    shell_complete=folders,
     help="The folder of the queue; else $QUEUECTL_DATA, else ./data.",
 )
 @click.option("-c", "commands", metavar="COMMAND", multiple=True, help="Run this command; may be repeated.")

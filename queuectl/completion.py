@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     Items = list[CompletionItem[str]]
+    Complete = Callable[[click.Context, click.Parameter, str], Items]
 
 UNFINISHED = frozenset(state for state in State if not state.is_final)
 _MOST = 200  #: candidates of one word
@@ -44,12 +45,24 @@ def complete(root: click.Command, words: Sequence[str], incomplete: str, context
     completer = ShellComplete(root, {"obj": context}, context.program, "")
     with suppress(QueueCtlError, OSError, click.ClickException):
         found = completer.get_completions(list(words), incomplete)
-        # Of commands without arguments: what is left to say.
-        return found or (completer.get_completions(list(words), "-") if not incomplete else [])
+        if not found and not incomplete and not (words and words[-1].startswith("-")):
+            # Of commands without arguments: what is left to say. Not behind an option, which may want a value.
+            found = completer.get_completions(list(words), "-")
+        return _without_short_forms(found, incomplete)
     return []
 
 
-def job_ids(*states: State) -> "Callable[[click.Context, click.Parameter, str], Items]":
+def _without_short_forms(items: "Items", incomplete: str) -> "Items":
+    """Leave out ``-h`` where there is ``--help``, unless it is what was typed."""
+    told = {item.help for item in items if item.value.startswith("--")}
+    return [
+        item
+        for item in items
+        if not (item.value.startswith("-") and item.value[:2] != "--" and item.help in told) or item.value == incomplete
+    ]
+
+
+def job_ids(*states: State) -> "Complete":
     """Return what completes the ids of jobs in any of *states*; none given: in all."""
     wanted = frozenset(states or State)
 
@@ -65,10 +78,15 @@ def job_ids(*states: State) -> "Callable[[click.Context, click.Parameter, str], 
     return ids
 
 
-def states(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
-    """Complete states, several separated by commas."""
-    before, comma, last = incomplete.rpartition(",")
-    return _items(((f"{before}{comma}{state}", _STATE_HELP[state]) for state in State), before + comma + last)
+def states(*possible: State) -> "Complete":
+    """Return what completes *possible* states (none given: all), several separated by commas."""
+
+    def names(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
+        before, comma, last = incomplete.rpartition(",")
+        known = ((f"{before}{comma}{state}", _STATE_HELP[state]) for state in State if state in (possible or State))
+        return _items(known, before + comma + last)
+
+    return names
 
 
 def setting_keys(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
@@ -89,7 +107,9 @@ def setting_values(call: click.Context, param: click.Parameter, incomplete: str)
 def pids(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
     """Complete the PIDs of workers."""
     context = call.find_object(Context)
-    return [] if context is None else _items(((str(pid), "worker") for pid in context.live_pids()), incomplete)
+    live = [] if context is None else [worker for worker in context.live_workers() if worker.pid is not None]
+    known = ((str(one.pid), f"runs {render.visible(one.job_id)}" if one.job_id else "idle") for one in live)
+    return _items(known, incomplete)
 
 
 def command_words(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
@@ -107,6 +127,13 @@ def files(call: click.Context, param: click.Parameter, incomplete: str) -> "Item
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(incomplete, type="file")]
+
+
+def folders(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
+    """Let the shell complete the names of folders."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="dir")]
 
 
 def describe(job: Job) -> str:

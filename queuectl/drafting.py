@@ -23,6 +23,7 @@ LONGEST = 8192  #: characters; what is longer is shown plainly, and goes on with
 
 _KEY = re.compile(r"[{,]\s*([\"']?)([A-Za-z_][\w-]*)\1\s*:")
 _KEY_BEGUN = re.compile(r"[{,]\s*[\"']?([A-Za-z_]*)\Z")
+_OPTION = re.compile(r"-[a-z]?|--[a-z-]*")
 _NO_WORD = re.compile(r"[^\w.=-]")
 _NEEDS_QUOTES = re.compile(r"[\s\"'\\#{\[]")
 _FIELD_HELP = {
@@ -115,7 +116,8 @@ def candidates(text: str, context: Context) -> list[Candidate]:
     found = []
     for item in complete(root, before, word.text, context):
         if item.type in ("file", "dir"):
-            found += [Candidate(_quoted(path), word.start) for path in _paths(word.text)]
+            paths = _paths(word.text, only_folders=item.type == "dir")
+            found += [Candidate(_quoted(path), word.start) for path in paths]
         else:
             found.append(Candidate(item.value, word.start, item.help or ""))
     return found
@@ -138,7 +140,7 @@ def _fields(text: str, before: list[str]) -> Iterator[Candidate]:
             yield Candidate(f"{name}: ", match.start(1), _FIELD_HELP.get(name, ""))
 
 
-def _paths(begun: str) -> list[str]:
+def _paths(begun: str, *, only_folders: bool) -> list[str]:
     folder, name = os.path.split(begun)
     try:
         with os.scandir(folder or ".") as entries:
@@ -146,6 +148,7 @@ def _paths(begun: str) -> list[str]:
                 (os.path.join(folder, entry.name) + ("/" if entry.is_dir() else ""))  # noqa: PTH118 - as it was typed
                 for entry in entries
                 if entry.name.startswith(name) and (name or not entry.name.startswith("."))
+                if entry.is_dir() or not only_folders
             ]
     except OSError:
         return []
@@ -156,10 +159,12 @@ def _quoted(word: str) -> str:
     return "'" + word.replace("'", "'\\''") + "'" if _NEEDS_QUOTES.search(word) else word
 
 
-def names_only(text: str) -> bool:
-    """Whether *text* is nothing but the words of a command, so that ``?`` asks for help and is no argument."""
+def takes_no_text(text: str) -> bool:
+    """Whether *text* ends in the name of a command or option, or behind one, so that ``?`` asks and is no argument."""
     words = text.split()
-    return (not text or text[-1].isspace()) and len(_path(words)) == len(words)
+    names = len(_path(words))
+    is_option = names == len(words) - 1 and _OPTION.fullmatch(words[-1]) is not None and not text[-1].isspace()
+    return is_option or names == len(words)
 
 
 def help_for(before: str, after: str, context: Context) -> str:

@@ -22,7 +22,8 @@ from queuectl.stores import holds_queue, open_store
 from queuectl.stores.base import Store
 
 _PAUSE_S = 0.5  # between looks
-_SHARE = 9  # a pause lasts at least so many times as long as the look has taken
+_SHARE = 9  # a pause lasts at least so many times as long as the look has kept a core busy
+_LONGEST_PAUSE_S = 5.0  # so that nobody is shown what was true long ago
 _SWITCH_S = 0.0005  # after which Python lets the thread that draws a key go on
 _QUIET_S = 5.0  # after a line about many: else a busy queue would push the screen away
 _MOST_KNOWN = 1200  #: jobs worth naming; the oldest are forgotten first
@@ -59,7 +60,8 @@ class Observer:
         self._news = News()
         self._is_quiet_until = 0.0
         self._guard = threading.Lock()
-        self._is_over = threading.Event()
+        self._is_over = False
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
 
     def start(self) -> None:
@@ -70,9 +72,14 @@ class Observer:
 
     def stop(self) -> None:
         """Look no more."""
-        self._is_over.set()
+        self._is_over = True
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout=1)
+
+    def hurry(self) -> None:
+        """Look now: a command may have changed something."""
+        self._wake.set()
 
     @property
     def has_news(self) -> bool:
@@ -93,10 +100,11 @@ class Observer:
 
     def _run(self) -> None:
         try:
-            while not self._is_over.is_set():
-                began = time.monotonic()
+            while not self._is_over:
+                began = time.thread_time()
+                self._wake.clear()
                 self.look()
-                self._is_over.wait(max(_PAUSE_S, _SHARE * (time.monotonic() - began)))
+                self._wake.wait(min(max(_PAUSE_S, _SHARE * (time.thread_time() - began)), _LONGEST_PAUSE_S))
         finally:
             self._let_go()
 

@@ -84,6 +84,7 @@ class Prompt:
         self._tell()
         if self._has_asked:  # the first prompt is to be there before anything else
             self._observer.start()
+            self._observer.hurry()
         self._has_asked = True
 
         def begin() -> None:
@@ -112,7 +113,10 @@ class Prompt:
 
         @keys.add("up")
         def _(event: KeyPressEvent) -> None:
-            self._browse(event.current_buffer.auto_up)
+            buffer = event.current_buffer
+            if buffer.complete_state is not None and buffer.complete_state.complete_index is None:
+                buffer.cancel_completion()  # a menu that nobody has gone into does not take the key
+            self._browse(buffer.auto_up)
 
         @keys.add("down")
         def _(event: KeyPressEvent) -> None:
@@ -122,7 +126,7 @@ class Prompt:
         def _(event: KeyPressEvent) -> None:
             self._help(event.current_buffer.document)
 
-        @keys.add("?", filter=Condition(lambda: drafting.names_only(get_app().current_buffer.text)))
+        @keys.add("?", filter=Condition(_asks))
         def _(event: KeyPressEvent) -> None:
             self._help(event.current_buffer.document)
 
@@ -139,15 +143,20 @@ class Prompt:
         run_in_terminal(lambda: output.write(Text(text)))
 
 
+def _asks() -> bool:
+    """Whether a question mark typed now asks for help."""
+    return drafting.takes_no_text(get_app().current_buffer.document.text_before_cursor)
+
+
 def toolbar(snapshot: Snapshot) -> str:
     """Return the line below the prompt: how many jobs are in each state, and how many workers there are."""
     if snapshot.is_unreadable:
         return ' The queue cannot be read: "status" says why'
     if snapshot.counts is None:
-        return " F1 help"
+        return " F1 or ? for help"
     jobs = " · ".join(f"{count} {state}" for state in State if (count := snapshot.counts[state])) or "no jobs"
     workers = f"{snapshot.workers or 'no'} worker{'s' if snapshot.workers != 1 else ''}"
-    return f" {jobs} │ {workers} │ F1 help"
+    return f" {jobs} │ {workers} │ F1 or ? for help"
 
 
 class _Words(Completer):

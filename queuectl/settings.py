@@ -187,7 +187,7 @@ def find_setting(name: str) -> Setting:
     keys = ", ".join(setting.key for setting in SETTINGS)
     hint = f'did you mean "{_BY_NAME[near[0]].key}"?' if near else f"the settings are {keys}."
     msg = f'No setting "{name}": {hint}'
-    raise UsageError(msg, name=name)
+    raise UsageError(msg, word=name)
 
 
 def parse_value(setting: Setting, text: str) -> Value:

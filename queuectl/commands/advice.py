@@ -19,6 +19,8 @@ def after_adding(context: Context, ids: Sequence[str]) -> str | None:
     if not context.live_pids():
         return idle(count(context))
     one = ids[0]
+    if not context.is_first("one added" if len(ids) == 1 else "many added"):
+        return None
     return f'"wait {one}" waits for its end, "logs {one}" shows its output.' if len(ids) == 1 else _watching()
 
 

@@ -4,16 +4,12 @@ Both are click's; all that can be completed is what the declarations say.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import Command
 from queuectl.commands.results import Result, Text
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 PROGRAM = "queuectl"  #: the name under which the script finds the program
 VARIABLE = "_QUEUECTL_COMPLETE"  #: set by the script when it asks
@@ -46,13 +42,6 @@ def completion(shell: str) -> Result:
     # Not its source(): that would run bash, to complain if it is old, and the script may be for another machine.
     script = kind(click.Command(PROGRAM), {}, PROGRAM, VARIABLE)
     return Text((script.source_template % script.source_vars()).strip())
-
-
-def complete_folder(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
-    """Let the shell itself complete the name of a folder: a callback for click."""
-    from click.shell_completion import CompletionItem
-
-    return [CompletionItem(incomplete, type="dir")]
 
 
 class _Whole(click.Group):

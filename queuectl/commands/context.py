@@ -9,11 +9,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from enum import Enum, auto
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from queuectl.commands import output
 from queuectl.errors import QueueCtlError
 from queuectl.job import Job
 from queuectl.stores.base import Store
+
+if TYPE_CHECKING:
+    from queuectl.liveness import WorkerInfo
 
 _SMALL = 8 << 20  # bytes of jobs that are read in no time
 
@@ -61,6 +65,7 @@ class Context:
         self.known_jobs: Callable[[], Sequence[Job]] | None = None
         self.now = clock
         self.advice: Callable[[], str | None] | None = None
+        self._seen: set[str] = set()
         self._open_store = open_store
         self._store: Store | None = None
 
@@ -111,12 +116,16 @@ class Context:
         for job in jobs:
             logs.remove_outputs(self.folder, job)
 
-    def live_pids(self) -> list[int]:
-        """Return the PIDs of the running workers, in their order."""
+    def live_workers(self) -> "list[WorkerInfo]":
+        """Return the running workers, in the order of their PIDs."""
         from queuectl import liveness
 
         live = [worker for worker in liveness.read_workers(self.folder) if worker.is_alive]
-        return sorted(worker.pid for worker in live if worker.pid is not None)
+        return sorted(live, key=lambda worker: worker.pid or 0)
+
+    def live_pids(self) -> list[int]:
+        """Return the PIDs of the running workers, in their order."""
+        return [worker.pid for worker in self.live_workers() if worker.pid is not None]
 
     def notify(self, text: str, *, lines_below: int = 0) -> None:
         """Tell the person, not the reader of the results, and say which line it is about.
@@ -135,6 +144,12 @@ class Context:
     def advise(self, find: Callable[[], str | None]) -> None:
         """Have *find* called, once the command has answered, for what a person may want to type next."""
         self.advice = find
+
+    def is_first(self, what: str) -> bool:
+        """Tell whether this is the first time in this session that *what* comes up."""
+        is_new = what not in self._seen
+        self._seen.add(what)
+        return is_new
 
     def give_advice(self) -> None:
         """Tell the person what ``advise`` was told, if there is a person to read it."""

@@ -16,6 +16,8 @@ from queuectl.commands.results import Json, Result
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
+SHORT_HELP = 80  #: signs; a menu is as wide as it takes, and a terminal cuts what it has no room for
+
 #: What ``cli`` takes before the command, named here for those who write it behind.
 PROGRAM_OPTIONS = frozenset({"--data", "--debug", "--stop-on-error", "--version"})
 
@@ -26,11 +28,12 @@ class UnknownCommand(click.UsageError):
     def __init__(self, name: str, known: Sequence[str], ctx: click.Context) -> None:
         path = ctx.command_path.removeprefix("queuectl").strip()
         near = difflib.get_close_matches(name, known, n=1)
-        hint = (
-            f'did you mean "{f"{path} {near[0]}".strip()}"?'
-            if near
-            else f'"help{f" {path}" if path else ""}" lists them.'
-        )
+        if name.endswith((";", "&", "|")):
+            hint = f'"{name[-1]}" joins no commands here, each has a line of its own.'
+        elif near:
+            hint = f'did you mean "{f"{path} {near[0]}".strip()}"?'
+        else:
+            hint = f'"help{f" {path}" if path else ""}" lists them.'
         super().__init__(f'No command "{f"{path} {name}".strip()}": {hint}', ctx)
         self.name = name
 
@@ -58,6 +61,10 @@ class Command(click.Command):
         """Write the examples as they would be typed here."""
         write_examples(self.examples, ctx, formatter)
 
+    def get_short_help_str(self, limit: int = SHORT_HELP) -> str:
+        """Return the first sentence of the help."""
+        return super().get_short_help_str(limit)
+
 
 class Group(click.Group):
     """Commands under one noun, in the order of their declaration."""
@@ -68,6 +75,10 @@ class Group(click.Group):
         attributes.setdefault("context_settings", CONTEXT_SETTINGS)
         super().__init__(*args, **attributes)
         self.examples = examples
+
+    def get_short_help_str(self, limit: int = SHORT_HELP) -> str:
+        """Return the first sentence of the help."""
+        return super().get_short_help_str(limit)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names as help lists them."""
@@ -103,6 +114,23 @@ class Group(click.Group):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples as they would be typed here."""
         write_examples(self.examples, ctx, formatter)
+
+
+class Number(click.IntRange):
+    """A whole number within limits, refused in the words of everything else."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return *value* as a number; fail for anything else."""
+        limits = f"from {self.min}" + (f" to {self.max}" if self.max is not None else " on")
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f'"{value}" is no number: write one {limits}.', param, ctx)
+        if number < (self.min or 0) or (self.max is not None and number > self.max):
+            self.fail(f"{number} is out of range: write a number {limits}.", param, ctx)
+        return number
 
 
 def read_duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:

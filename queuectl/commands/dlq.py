@@ -4,7 +4,7 @@ import click
 
 from queuectl.commands import advice
 from queuectl.commands.context import Context
-from queuectl.commands.declare import Group, reads
+from queuectl.commands.declare import Group, Number, reads
 from queuectl.commands.results import DeadTable, JobsPurged, JobsRevived, Result
 from queuectl.commands.selection import ask, is_all, number, unique
 from queuectl.completion import job_ids
@@ -17,7 +17,7 @@ def dlq() -> None:
 
 
 @dlq.command("list", examples=("dlq list", "dlq list --json"))
-@click.option("--limit", type=click.IntRange(min=0), help="At most this many jobs.")
+@click.option("--limit", type=Number(min=0), help="At most this many jobs.")
 @reads
 @click.pass_obj
 def list_dead(context: Context, limit: int | None) -> Result:

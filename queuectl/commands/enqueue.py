@@ -17,7 +17,7 @@ from queuectl.commands.context import Context
 from queuectl.commands.declare import Command, reads
 from queuectl.commands.progress import Progress
 from queuectl.commands.results import JobsAdded, Result
-from queuectl.completion import files
+from queuectl.completion import files, folders
 from queuectl.errors import DuplicateId, SyntaxProblem, UsageError
 from queuectl.specs import JobSpec
 
@@ -55,7 +55,9 @@ class _EnqueueCommand(Command):
 )
 @click.option("--timeout", metavar="T", help="Longest run of an attempt: 90, 90s, 1h30m.")
 @click.option("--env", metavar="NAME=VALUE", multiple=True, help="Set a variable for the command; may be repeated.")
-@click.option("--cwd", metavar="DIR", help="Where the command runs; else the current directory.")
+@click.option(
+    "--cwd", metavar="DIR", shell_complete=folders, help="Where the command runs; else the current directory."
+)
 @click.option(
     "--file",
     "-f",

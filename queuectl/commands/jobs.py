@@ -7,7 +7,7 @@ import click
 
 from queuectl.commands import advice
 from queuectl.commands.context import Context
-from queuectl.commands.declare import Command, reads
+from queuectl.commands.declare import Command, Number, reads
 from queuectl.commands.results import JobDetails, JobOutput, JobsCancelled, JobsRemoved, JobTable, Result
 from queuectl.commands.selection import act_on_all, ask, is_all, number, unique
 from queuectl.completion import UNFINISHED, job_ids
@@ -45,7 +45,7 @@ def _choosing(*possible: State) -> Callable[[Callable[..., Result]], Callable[..
                 metavar="STATE",
                 callback=read_states,
                 multiple=True,
-                shell_complete=complete_states,
+                shell_complete=complete_states(*possible),
                 help="With --all: only jobs in this state; repeat it, or separate by commas.",
             ),
             click.option("--all", "takes_all", is_flag=True, help="All jobs."),
@@ -68,10 +68,10 @@ def _choosing(*possible: State) -> Callable[[Callable[..., Result]], Callable[..
     metavar="STATE",
     callback=read_states,
     multiple=True,
-    shell_complete=complete_states,
+    shell_complete=complete_states(),
     help="Only jobs in this state; repeat it, or separate by commas.",
 )
-@click.option("--limit", type=click.IntRange(min=0), help="At most this many jobs.")
+@click.option("--limit", type=Number(min=0), help="At most this many jobs.")
 @reads
 @click.pass_obj
 def list_jobs(context: Context, states: list[State], limit: int | None) -> Result:

@@ -79,6 +79,8 @@ def report(error: Exception, context: Context, text: str | None = None) -> int:
     message, exit_code = _explain(error)
     if isinstance(error, JobNotFound):
         message = nearest.explain(error, context)
+    if isinstance(error, UnknownCommand) and nearest.is_job(error.name, context):
+        message = f'No command "{error.name}", but a job: "show {error.name}" tells of it.'
     lines_below, excerpt = _excerpt(error, text)
     context.notify("\n".join([message, *excerpt]), lines_below=lines_below)
     return exit_code
@@ -105,13 +107,12 @@ def _explain(error: Exception) -> tuple[str, int]:
         case click.exceptions.NoArgsIsHelpError(ctx=click.Context(command=Group() as group) as call):
             names = ", ".join(group.list_commands(call))
             return f'"{call.command_path.strip()}" needs one of these behind it: {names}.', ExitCode.USAGE
+        case click.MissingParameter(param=click.Argument() as argument, ctx=click.Context() as call):
+            return f"{argument.human_readable_name} is missing. {_help_hint(call)}", ExitCode.USAGE
         case click.NoSuchOption(option_name=name) if name in PROGRAM_OPTIONS:
             return f"{name} belongs before the command: queuectl {name} ... COMMAND.", ExitCode.USAGE
         case click.UsageError(ctx=call) if call is not None:
-            path = call.command_path.split()
-            program = path[:1] if path[:1] == ["queuectl"] else []
-            hint = f'"{" ".join([*program, "help", *path[len(program) :]])}" shows how it is used.'
-            return f"{error.format_message()} {hint}", ExitCode.USAGE
+            return f"{error.format_message()} {_help_hint(call)}", ExitCode.USAGE
         case click.ClickException():
             return error.format_message(), error.exit_code
         case OSError():
@@ -120,6 +121,12 @@ def _explain(error: Exception) -> tuple[str, int]:
             return f"The system refused it: {error.strerror or error}{name}.{remedy}", ExitCode.STORE
     kind = type(error).__name__
     return f'Something unexpected went wrong ({kind}: {error}): "queuectl --debug" shows where.', ExitCode.FAILED
+
+
+def _help_hint(call: click.Context) -> str:
+    path = call.command_path.split()
+    program = path[:1] if path[:1] == ["queuectl"] else []
+    return f'"{" ".join([*program, "help", *path[len(program) :]])}" shows how it is used.'
 
 
 def _excerpt(error: Exception, text: str | None) -> tuple[int, list[str]]:
@@ -133,25 +140,31 @@ def _excerpt(error: Exception, text: str | None) -> tuple[int, list[str]]:
         source, offset = error.text, error.offset
         if text is not None and text.count(source) == 1:
             source, offset = text, text.index(source) + offset
-    elif text is not None and (word := _wrong_word(error)):
-        source = text
-        offset = next((token.start for token in tokens.split(text) if token.text.partition("=")[0] == word), -1)
+    elif text is not None and isinstance(error, (click.ClickException, QueueCtlError)):
+        source, offset = text, _place_of(error, tokens.split(text))
     if offset < 0:
         return 0, []
     lines_below = source.count("\n", 0, offset) if source is text else 0
     return lines_below, [f"  {line}" for line in render.point_at(source, offset)]
 
 
-def _wrong_word(error: Exception) -> str | None:
-    """Return the word of the line that *error* is about, if it is about one."""
+def _place_of(error: Exception, words: Sequence[tokens.Token]) -> int:
+    """Return where in the line the word is that *error* is about, -1 if it is about none.
+
+    Of an option with a wrong value that is the value.
+    """
+    wanted: object = None
     match error:
         case UnknownCommand():
-            return error.name
+            wanted = error.name
         case click.NoSuchOption():
-            return error.option_name
-        case click.BadParameter(param=click.Parameter() as param):
-            return max(param.opts, key=len)
+            wanted = error.option_name
+        case click.BadParameter(param=click.Option() as option):
+            for word, following in zip(words, [*words[1:], None], strict=True):
+                name, equals, _ = word.text.partition("=")
+                if name in option.opts:
+                    return following.start if following and not equals else word.start + len(name) + bool(equals)
         case QueueCtlError():
-            named = vars(error).get("option") or vars(error).get("id")
-            return named if isinstance(named, str) else None
-    return None
+            facts = vars(error)
+            wanted = facts.get("option") or facts.get("word") or facts.get("id")
+    return next((word.start for word in words if word.text.partition("=")[0] == wanted), -1)

@@ -6,8 +6,17 @@ from itertools import islice
 
 from queuectl.commands.context import Context
 from queuectl.errors import JobNotFound, QueueCtlError
+from queuectl.stores import holds_queue
 
 _MOST = 5000  # ids that are compared: more would take longer than it helps
+
+
+def is_job(word: str, context: Context) -> bool:
+    """Whether *word* is the id of a job, as far as that is found out in no time."""
+    with suppress(QueueCtlError, OSError):
+        if holds_queue(context.folder) and context.is_small:
+            return bool(context.store.job(word))
+    return False
 
 
 def explain(error: JobNotFound, context: Context) -> str:

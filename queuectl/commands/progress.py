@@ -47,9 +47,16 @@ class Progress:
             return
         if self._first is None or done < self._first[1]:
             self._first = (now, done)
-        columns = (self._screen.columns or 80) - 1
         elapsed_s, since = now - self._first[0], done - self._first[1]
-        line = cut(describe(done, total, self._what, since / elapsed_s if elapsed_s else 0.0), columns)
+        self._draw(describe(done, total, self._what, since / elapsed_s if elapsed_s else 0.0))
+
+    def announce(self, text: str) -> None:
+        """Say at once what is done before anything can be counted."""
+        if self._screen is not None:
+            self._draw(text)
+
+    def _draw(self, text: str) -> None:
+        line = cut(text, ((self._screen.columns if self._screen else None) or 80) - 1)
         if line != self._drawn:
             output.draw_progress(line)
             self._drawn = line

@@ -16,6 +16,15 @@ from queuectl.commands.status import status
 from queuectl.commands.wait import wait
 from queuectl.commands.workers import worker
 
+_KEYS = (
+    ("Tab, →", "complete a word; take the suggestion from the history"),
+    ("↑, Ctrl-R", "earlier lines that begin like this one; search in all of them"),
+    ("F1, ?", "help on the command, option or id at the cursor"),
+    ("Ctrl-C, Ctrl-D", "drop the line, or end the running command; leave, while workers go on"),
+    ("st", "a name may be cut short: this is status"),
+    ("!CMD", "run a command of the system's shell now, not as a job"),
+    ("a leading space", "keeps a line out of the history"),
+)
 _LEAVING = frozenset({"exit", "quit"})
 
 
@@ -27,6 +36,14 @@ class _Root(Group):
         context = ctx.find_object(Context)
         hidden = _LEAVING if context is not None and context.mode is Mode.ONE_SHOT else frozenset()
         return [name for name in super().list_commands(ctx) if name not in hidden]
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples and, for who sits at a prompt, what its keys do."""
+        super().format_epilog(ctx, formatter)
+        context = ctx.find_object(Context)
+        if context is not None and context.mode is Mode.SHELL:
+            with formatter.section("At the prompt"):
+                formatter.write_dl(_KEYS)
 
 
 root = _Root(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from queuectl.commands.context import Context
-from queuectl.commands.declare import Group, reads
+from queuectl.commands.declare import Group, Number, reads
 from queuectl.commands.results import Result, ServiceInstalled, ServiceRemoved, ServiceRow, ServiceTable
 from queuectl.commands.workers import MAX_WORKERS
 from queuectl.errors import Conflict, QueueCtlError
@@ -27,7 +27,7 @@ def service() -> None:
 
 @service.command("install", examples=("service install --count 4", "service install --name nightly"))
 @click.option(
-    "--count", "-n", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True, help="How many workers to keep."
+    "--count", "-n", type=Number(1, MAX_WORKERS), default=1, show_default=True, help="How many workers to keep."
 )
 @_name_option
 @click.pass_obj

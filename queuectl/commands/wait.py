@@ -42,8 +42,10 @@ def wait(context: Context, ids: tuple[str, ...], timeout: float | None, exit_zer
     A job has ended once it is completed, dead or cancelled. The exit code is 1 if any is dead or cancelled.
     """
     context.rescue()
-    goal = _Named(context, unique(ids)) if ids else _All(context)
     with Progress("jobs ended") as progress:
+        if not context.is_small:
+            progress.announce("Reading the queue ...")
+        goal = _Named(context, unique(ids)) if ids else _All(context)
         _watch(context, goal, timeout, progress)
     ended = goal.ended()
     context.advise(lambda: advice.on_ended(ended))

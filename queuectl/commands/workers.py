@@ -7,7 +7,7 @@ import click
 from queuectl import times
 from queuectl.commands import advice
 from queuectl.commands.context import Context, Mode
-from queuectl.commands.declare import Group, reads
+from queuectl.commands.declare import Group, Number, reads
 from queuectl.commands.results import (
     AllWorkersStopped,
     NoWorkers,
@@ -31,7 +31,7 @@ def worker() -> None:
 
 @worker.command("start", examples=("worker start", "worker start --count 4", "worker start --foreground"))
 @click.option(
-    "--count", "-n", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True, help="How many workers to add."
+    "--count", "-n", type=Number(1, MAX_WORKERS), default=1, show_default=True, help="How many workers to add."
 )
 @click.option(
     "--foreground", is_flag=True, help="Do not return: log to standard error until told to stop by Ctrl-C or SIGTERM."
@@ -58,7 +58,7 @@ def start(context: Context, count: int, foreground: bool) -> Iterator[Result]:
 
 
 @worker.command("stop", examples=("worker stop", "worker stop 12345", "worker stop --now"))
-@click.argument("pids", metavar="[PID...]", type=click.IntRange(min=1), nargs=-1, shell_complete=pids)
+@click.argument("pids", metavar="[PID...]", type=Number(min=1), nargs=-1, shell_complete=pids)
 @click.option("--now", is_flag=True, help="Do not let running commands finish within the grace time.")
 @click.pass_obj
 def stop(context: Context, pids: tuple[int, ...], now: bool) -> Iterator[Result]:

@@ -1,6 +1,7 @@
 """What a person sees and can do at the prompt: menu, suggestion, colours, toolbar, notices, keys."""
 
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -116,6 +117,15 @@ def test_history_is_searched_for_what_was_typed(terminal: Terminal) -> None:
     terminal.until(lambda lines: lines[-1] == f"{PROMPT}status")
 
 
+def test_arrow_searches_the_history_beside_a_menu_that_nobody_has_gone_into(terminal: Terminal) -> None:
+    terminal.run("list --limit 1")
+    terminal.run("status")
+    terminal.type("li")
+    terminal.until(lambda _: any("List jobs in the order" in line for line in terminal.screen))
+    terminal.type(UP)
+    terminal.until(lambda lines: lines[-1] == f"{PROMPT}list --limit 1")
+
+
 def test_empty_enter_does_nothing(terminal: Terminal) -> None:
     terminal.type("\r \r")
     lines = terminal.until(lambda lines: len(lines) == 4 and lines[-1] == PROMPT.rstrip())
@@ -145,6 +155,11 @@ def test_words_are_coloured_as_they_are_understood(terminal: Terminal) -> None:
     terminal.until(lambda _: {word: colour(terminal, start + text.index(word)) for word in places} == places)
     terminal.type(CTRL_C + "frobnicate ")
     terminal.until(lambda lines: lines[-1] == PROMPT + "frobnicate" and colour(terminal, start) == "red")
+
+
+def test_word_at_the_cursor_is_explained_before_its_command(terminal: Terminal) -> None:
+    terminal.type("list --state dead" + F1)
+    terminal.until(lambda lines: "dead: has no attempt left" in lines and "Usage: list [OPTIONS]" in lines)
 
 
 @pytest.mark.parametrize("key", [F1, "?"])
@@ -178,9 +193,9 @@ def test_shell_command_runs_in_the_foreground(queuectl: QueueCtl, terminal: Term
 
 def test_toolbar_counts_jobs_and_workers(terminal: Terminal) -> None:
     terminal.run("enqueue --id a -- true")
-    terminal.until(lambda _: terminal.toolbar == "1 pending │ no workers │ F1 help")
+    terminal.until(lambda _: terminal.toolbar == "1 pending │ no workers │ F1 or ? for help")
     terminal.run("worker start --count 2")
-    terminal.until(lambda _: terminal.toolbar == "1 completed │ 2 workers │ F1 help")
+    terminal.until(lambda _: terminal.toolbar == "1 completed │ 2 workers │ F1 or ? for help")
 
 
 def test_toolbar_follows_what_others_do(queuectl: QueueCtl, terminal: Terminal) -> None:
@@ -205,9 +220,9 @@ def test_end_of_a_job_is_told_above_the_line_being_typed(terminal: Terminal) -> 
     lines = terminal.until(lambda lines: any(line.startswith("Job job2 is dead") for line in lines))
     lines = terminal.until(lambda lines: lines[-1].startswith(PROMPT + "list --lim"))
     told = [line for line in lines if line.startswith("Job ")]
-    assert sorted(line for line in told if "added" not in line) == [
+    assert [re.sub(r"in [12]s$", "soon", line) for line in sorted(told) if "added" not in line] == [
         "Job job1 completed",
-        "Job job2 failed (exit code 1), next attempt in 2s",
+        "Job job2 failed (exit code 1), next attempt soon",
         "Job job2 is dead after 2 attempts: exit code 1",
     ]
 

@@ -56,6 +56,19 @@ def test_help_lists_all_commands_but_those_that_leave_a_shell(program: Program) 
     [
         ("lst", 'queuectl: No command "lst": did you mean "list"?\n  lst\n  ^\n'),
         ("frobnicate", 'queuectl: No command "frobnicate": "help" lists them.\n  frobnicate\n  ^\n'),
+        (
+            "list;",
+            'queuectl: No command "list;": ";" joins no commands here, each has a line of its own.\n  list;\n  ^\n',
+        ),
+        (
+            "list --state ded",
+            'queuectl: Invalid value for \'--state\': no state "ded": did you mean "dead"? '
+            '"queuectl help list" shows how it is used.\n  list --state ded\n               ^\n',
+        ),
+        (
+            "config set notfy all",
+            'queuectl: No setting "notfy": did you mean "notify"?\n  config set notfy all\n             ^\n',
+        ),
         ("dlq lst", 'queuectl: No command "dlq lst": did you mean "dlq list"?\n  dlq lst\n      ^\n'),
         (
             "help dlq xyzzy",
@@ -78,19 +91,19 @@ def test_what_cannot_be_understood_is_pointed_at(program: Program, line: str, me
     [
         ("list --jsn", "Did you mean '--json'?"),
         ("status --data x", "--data belongs before the command"),
-        ("list --limit x", "'x' is not a valid integer"),
+        ("list --limit x", '"x" is no number: write one from 0 on.'),
         ("list --state pendng", 'did you mean "pending"?'),
         ("list --state xyzzy", "the states are pending, in_progress, completed"),
-        ("show", "Missing argument 'ID'. \"queuectl help show\" shows how it is used."),
+        ("show", 'ID is missing. "queuectl help show" shows how it is used.'),
         ("show a b", "unexpected extra argument"),
-        ("worker start --count 0", "0 is not in the range"),
-        ("worker start -n 257", "257 is not in the range"),
-        ("worker stop x", "'x' is not a valid integer"),
+        ("worker start --count 0", "0 is out of range: write a number from 1 to 256."),
+        ("worker start -n 257", "257 is out of range"),
+        ("worker stop x", '"x" is no number'),
         ("wait --timeout soon", '"soon" is no duration'),
         ("config set max-retrys 5", 'did you mean "max-retries"?'),
         ("config set max-retries -1", "it takes a whole number from 0 to 1000000"),
         ("config set base NaN", "it takes a number from 0 to 3600"),
-        ("config set base", "Missing argument 'VALUE'"),
+        ("config set base", "VALUE is missing."),
         ("config get xyzzy", "the settings are max-retries, base"),
         ("dlq retry", "takes ids or --all, one of them"),
         ("dlq retry a --all", "takes ids or --all, not both"),
@@ -719,6 +732,21 @@ def test_wait_can_be_interrupted(program: Program, monkeypatch: pytest.MonkeyPat
 
 
 # -- the session --
+
+
+def test_id_alone_is_no_command_but_is_known(program: Program, tmp_path: Path) -> None:
+    for name in ("journal.jsonl", "jobs.json"):
+        (tmp_path / name).touch()
+    program.run("enqueue --id job1 -- true")
+    answer = program.run("job1")
+    assert answer.err.startswith('queuectl: No command "job1", but a job: "show job1" tells of it.\n')
+    assert answer.exit_code == ExitCode.USAGE
+
+
+def test_help_at_a_prompt_tells_of_its_keys(program: Program) -> None:
+    assert "Ctrl-R" not in program.run("help").out
+    program.context.mode = Mode.SHELL
+    assert "Ctrl-R" in program.run("help").out
 
 
 @pytest.mark.parametrize("line", ["exit", "quit"])

@@ -53,7 +53,12 @@ def coloured(text: str) -> list[tuple[str, str]]:
         ("wait pending-job pending", []),
         ("can fa", ["failed-job"]),
         ("logs p", []),
-        ("status ", ["--json", "-h", "--help"]),
+        ("status ", ["--json", "--help"]),
+        ("status -h", ["-h"]),
+        ("cancel --state c", []),
+        ("remove --state i", []),
+        ("enqueue --id ", []),
+        ("enqueue --timeout ", []),
         ("enqueue '{id: a, m", ["max_retries: "]),
         ("enqueue -- l", []),
         ("list # s", []),
@@ -135,7 +140,7 @@ def test_nothing_that_is_typed_is_too_odd(text: str) -> None:
     context.known_jobs = lambda: []
     assert all(0 <= span.start <= span.end <= len(text) for span in drafting.spans(text))
     assert all(0 <= found.start <= len(text) for found in drafting.candidates(text, context))
-    drafting.names_only(text)
+    drafting.takes_no_text(text)
     assert "Usage:" in drafting.help_for(text, "", context)
 
 
@@ -164,11 +169,14 @@ def test_help_is_that_of_the_command_at_hand(context: Context, text: str, usage:
     assert drafting.help_for(text, "", context).replace("  ", " ").startswith(usage)
 
 
-@pytest.mark.parametrize(
-    "text, asks", [("", True), ("worker ", True), ("worker start ", True), ("worker", False), ("show a ", False)]
-)
-def test_question_mark_asks_behind_names_only(text: str, asks: bool) -> None:
-    assert drafting.names_only(text) is asks
+@pytest.mark.parametrize("text", ["", "wor", "worker", "worker ", "worker start ", "list --limit", "list -"])
+def test_question_mark_asks_at_names_and_options(text: str) -> None:
+    assert drafting.takes_no_text(text)
+
+
+@pytest.mark.parametrize("text", ["show a ", "list --limit ", "enqueue -- ls -l", "enqueue -- ls ", "!ls", "x"])
+def test_question_mark_is_text_in_arguments(text: str) -> None:
+    assert not drafting.takes_no_text(text)
 
 
 @pytest.mark.parametrize(

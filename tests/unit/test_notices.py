@@ -12,6 +12,7 @@ from queuectl.observer import Observer, Snapshot
 from queuectl.specs import JobSpec
 from tests.memory_store import MemoryStore
 from tests.samples import FAILED, NOW, OK, after, job, new_claim
+from tests.waiting import until
 
 
 def told(notify: str, *jobs: Any) -> list[str]:
@@ -83,6 +84,21 @@ def test_observer_tells_what_has_ended_since_it_was_made(tmp_path: Path, store: 
     store.remove(["good"])
     observer.look()
     assert {known.id for known in observer.known_jobs()} == {"old", "bad"}
+
+
+def test_observer_looks_at_once_when_told_to(
+    tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("queuectl.observer._PAUSE_S", 600)
+    monkeypatch.setattr("queuectl.observer._LONGEST_PAUSE_S", 600)
+    (tmp_path / "journal.jsonl").touch()
+    observer = Observer(tmp_path, open_store=lambda folder: store)
+    observer.start()
+    until(lambda: observer.snapshot.counts is not None)
+    store.enqueue([JobSpec(id="a", command="true")], now=NOW)
+    observer.hurry()
+    until(lambda: observer.snapshot.counts and observer.snapshot.counts[State.PENDING] == 1)
+    observer.stop()
 
 
 def test_observer_opens_nothing_that_is_no_queue_yet(tmp_path: Path, store: MemoryStore) -> None:
