@@ -19,6 +19,7 @@ def rescue_dead(store: Store, folder: Path) -> list[Job]:
     Costs a look into a small folder when nothing is dead. One that is being
     rescued by another process is left to that.
     """
+    liveness.forget_dead_pools(folder)
     dead = [info.worker_id for info in liveness.read_workers(folder) if not info.is_alive]
     if not dead:
         return []

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from queuectl import liveness, processes
 from queuectl.errors import StoreError
 from queuectl.job import State
 from queuectl.stores.local.journal import HEADER_SIZE
@@ -126,7 +127,7 @@ def test_a_killed_worker_is_replaced_and_leaves_nothing_behind(
         5,
         what=f"{queue.worker_pids()} in worker_pids.json",
     )
-    living = {info.worker_id for info in queue.workers()}
+    living = {info.worker_id for info in (*queue.workers(), *liveness.read_pools(data_dir))}
     until(
         lambda: {path.name.partition(".")[0] for path in (data_dir / "workers").iterdir()} == living,
         5,
@@ -408,12 +409,13 @@ def writes_something(data_dir: Path) -> bool:
 def test_a_worker_that_ends_at_once_when_stopped_is_stopped(queue: RealQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     """An idle worker may have ended before a second signal is sent to it: that signal meets nobody."""
     pids = queue.start(2)
-    real = psutil.Process.send_signal
+    real = processes.send
 
-    def send_signal(process: psutil.Process, number: int) -> None:
-        real(process, number)
-        if process.pid in pids:
-            process.wait(timeout=20)
+    def send(proc: processes.Proc, number: int) -> bool:
+        is_allowed = real(proc, number)
+        if proc.pid in pids:
+            until(lambda: not processes.is_running(proc))
+        return is_allowed
 
-    monkeypatch.setattr(psutil.Process, "send_signal", send_signal)
+    monkeypatch.setattr(processes, "send", send)
     assert sorted(queue.stop()) == sorted(pids)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import logs
+from queuectl import liveness, logs, processes
+from queuectl.errors import QueueCtlError
 from queuectl.job import State
 from queuectl.specs import JobSpec
 from queuectl.times import from_text
@@ -130,6 +131,57 @@ def test_a_stop_while_a_worker_is_being_replaced_leaves_none(queue: RealQueue) -
     queue.kill(first)
     queue.stop()
     until(lambda: queue.started() == [], what="all to be gone")
+
+
+def test_a_stop_while_the_only_worker_is_being_replaced_leaves_none(queue: RealQueue) -> None:
+    """For a moment its pool has no worker by which it could be known."""
+    [worker] = queue.start(1)
+    queue.kill(worker)
+    until(lambda: queue.worker_pids() == [], longest_s=0.001)
+    queue.stop()
+    assert queue.started() == []
+
+
+def test_a_stop_reaches_a_worker_that_is_just_being_started(queue: RealQueue, data_dir: Path) -> None:
+    """It has no file yet by which it could be known: its pool tells it."""
+    first, _ = queue.start(2)
+    [pool] = queue.pools()
+    queue.kill(first)
+    until(lambda: len(pool.children()) == 2, longest_s=0.0)
+    assert len(queue.worker_pids()) <= 2
+    queue.stop()
+    assert queue.started() == []
+
+
+ORPHAN = """
+import multiprocessing, sys
+from pathlib import Path
+from queuectl import supervisor
+receiver, sender = multiprocessing.Pipe(duplex=False)
+gone = 2**22 + 1  # no process has such a number
+supervisor.work(None, Path(sys.argv[1]), gone, sender)
+print(receiver.poll())
+"""
+
+
+def test_a_worker_whose_pool_died_while_it_was_started_does_not_begin(data_dir: Path) -> None:
+    """Whoever stops all workers at that moment can know neither of them."""
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHAN, data_dir], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")
+    assert liveness.read_workers(data_dir) == []
+
+
+def test_the_pid_of_a_worker_in_another_container_is_not_signalled(
+    queue: RealQueue, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here that number is somebody else's."""
+    queue.start(1)
+    monkeypatch.setattr(processes, "pid_namespace", lambda: "pid:[17]")
+    with pytest.raises(QueueCtlError, match="container"):
+        queue.stop()
+    assert len(queue.worker_pids()) == 1
 
 
 def test_no_variable_is_set_that_nobody_has_set(queue: RealQueue, data_dir: Path) -> None:
