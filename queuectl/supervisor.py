@@ -252,6 +252,8 @@ def work(
     """
     # At a terminal, Ctrl-C is for the pool alone, which passes it on once: a second signal would mean to hurry.
     os.setpgid(0, 0)
+    # To such a group the kernel sends a hangup if it is stopped when its pool dies. Commands start without this.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if inherited is None:
         store = open_store(folder)
         store.prepare_for_work()

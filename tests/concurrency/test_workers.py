@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -171,6 +172,20 @@ def test_a_worker_whose_pool_died_while_it_was_started_does_not_begin(data_dir: 
     )
     assert (done.stdout, done.stderr) == ("False\n", "")
     assert liveness.read_workers(data_dir) == []
+
+
+def test_a_stopped_worker_outlives_its_pool(queue: RealQueue, tmp_path: Path) -> None:
+    """The kernel hangs up on it, and lets it go on."""
+    [id] = queue.enqueue(f"touch {tmp_path}/begun; until test -e {tmp_path}/go; do sleep 0.01; done")
+    [worker] = queue.start(1)
+    until((tmp_path / "begun").exists)
+    os.kill(worker, signal.SIGSTOP)
+    for pool in queue.pools():
+        queue.kill(pool)
+    (tmp_path / "go").touch()
+    job = queue.await_state(id, State.COMPLETED)
+    assert (job.attempts, job.crashes) == (1, 0)
+    assert queue.worker_pids() == [worker]
 
 
 def test_the_pid_of_a_worker_in_another_container_is_not_signalled(
