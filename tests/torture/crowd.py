@@ -270,7 +270,9 @@ class Crowd:
     def _note(self, what: str, victim: Victim) -> None:
         """Write down what befell whom, for whoever looks into a failure."""
         with (self.work / "fates").open("a") as file:
-            print(f"{datetime.now(UTC):%T.%f} {what} {victim.kind} {victim.proc.pid} {victim.worker_id or ''}", file=file)
+            print(
+                f"{datetime.now(UTC):%T.%f} {what} {victim.kind} {victim.proc.pid} {victim.worker_id or ''}", file=file
+            )
 
     def kill(self, victim: Victim) -> None:
         if not processes.is_running(victim.proc):
