@@ -4,10 +4,13 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+from queuectl.job import State
 from queuectl.stores.local.store import LocalStore
 from tests.at_once import run_all
+from tests.real_queue import RealQueue
 from tests.samples import specs
 from tests.torture.conftest import Figures
+from tests.waiting import until
 
 PROCESSES, CLAIMS = 16, 500
 
@@ -34,6 +37,15 @@ store.close()
 for wait in waits:
     print("wait", wait)
 """
+
+
+def test_the_workers_of_one_pool_exclude_each_other(queue: RealQueue, tmp_path: Path) -> None:
+    """They have inherited all that was open in their pool."""
+    ids = queue.enqueue(*[f"echo $QUEUECTL_JOB_ID >>{tmp_path}/ledger"] * 600)
+    queue.start(4)
+    until(lambda: queue.store.counts()[State.COMPLETED] == len(ids), 60)
+    assert sorted((tmp_path / "ledger").read_text().split()) == sorted(ids)
+    assert {job.attempts for job in queue.store.jobs()} == {1}
 
 
 def test_of_16_processes_none_gets_a_job_of_another(data_dir: Path, figure: Figures) -> None:
