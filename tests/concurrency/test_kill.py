@@ -230,6 +230,17 @@ def test_a_timeout_leaves_no_process_of_the_command(queue: RealQueue) -> None:
     assert queue.commands() == []
 
 
+def test_a_timeout_ends_also_what_does_not_obey(queue: RealQueue, tmp_path: Path) -> None:
+    """The command itself obeys, what it has started in a session of its own does not."""
+    queue.store.set_setting("kill-after", 0.5)
+    stubborn = f"trap '' TERM; touch {tmp_path}/ready; sleep 99; sleep 99"
+    [id] = queue.enqueue(f'setsid sh -c "{stubborn}" & sleep 99', timeout=1.0, max_retries=1)
+    queue.start(1)
+    until((tmp_path / "ready").exists)
+    queue.await_state(id, State.DEAD)
+    assert queue.commands() == []
+
+
 def test_a_cancel_leaves_no_process_of_the_command(queue: RealQueue) -> None:
     id = begin_family(queue)
     asked_at = time.monotonic()

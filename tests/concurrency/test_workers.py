@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -143,14 +144,37 @@ def test_a_stop_while_the_only_worker_is_being_replaced_leaves_none(queue: RealQ
     assert queue.started() == []
 
 
+def stop_next_worker(queue: RealQueue, pool_pid: int) -> int:
+    """Kill the only worker of a pool, and stop the next by SIGSTOP before it has made its file; return its PID."""
+    children = Path(f"/proc/{pool_pid}/task/{pool_pid}/children")
+    while True:
+        old = int(children.read_text())
+        queue.kill(old)
+        new = until(lambda old=old: {int(pid) for pid in children.read_text().split()} - {old}, longest_s=0.0)  # type: ignore[misc]
+        worker = new.pop()
+        os.kill(worker, signal.SIGSTOP)
+        if worker not in queue.worker_pids():
+            return worker
+        os.kill(worker, signal.SIGCONT)
+
+
+def is_pending(pid: int, number: int) -> bool:
+    """Whether a signal waits for a process."""
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(status["ShdPnd"], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_stop_reaches_a_worker_that_is_just_being_started(queue: RealQueue, data_dir: Path) -> None:
     """It has no file yet by which it could be known: its pool tells it."""
-    first, _ = queue.start(2)
+    queue.start(1)
     [pool] = queue.pools()
-    queue.kill(first)
-    until(lambda: len(pool.children()) == 2, longest_s=0.0)
-    assert len(queue.worker_pids()) <= 2
-    queue.stop()
+    worker = stop_next_worker(queue, pool.pid)
+    with ThreadPoolExecutor(1) as executor:
+        stopping = executor.submit(queue.stop, limit_s=-5)
+        until(lambda: is_pending(worker, signal.SIGUSR1), what="the pool to tell it")
+        os.kill(worker, signal.SIGCONT)
+        assert stopping.result() == []
     assert queue.started() == []
 
 

@@ -126,6 +126,19 @@ def test_a_worker_waits_for_a_stopped_holder_and_goes_on(queue: RealQueue, open_
     assert queue.await_state(id, State.COMPLETED).attempts == 1
 
 
+def test_who_has_a_deleted_lock_file_and_who_makes_it_anew_exclude_each_other(
+    data_dir: Path, open_holder: Open
+) -> None:
+    before = open_holder()
+    (data_dir / "queue.lock").unlink()
+    after = open_holder()
+    say(before, "held")
+    say(after, "waiting")
+    say(before, "free")
+    assert after.stdout is not None
+    assert after.stdout.readline() == "held\n"
+
+
 def test_one_who_was_stopped_at_the_gate_keeps_nobody_out(data_dir: Path, open_holder: Open) -> None:
     """Whoever was the next for the lock, and is stopped, leaves it to those behind."""
     store = LocalStore(data_dir)
