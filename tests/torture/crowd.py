@@ -15,7 +15,7 @@ from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pexpect
 
@@ -56,7 +56,7 @@ echo "end $me" >>ledger
 [ "$KIND" != failing ]
 """
 #: How many of a hundred jobs do what, and what each needs for it.
-KINDS = (
+KINDS: tuple[tuple[int, dict[str, Any]], ...] = (
     (80, {}),
     (6, {"env": {"KIND": "slow"}}),
     (6, {"env": {"KIND": "tree"}}),
@@ -134,6 +134,7 @@ class Person:
                 timeout=60,
             )
             child.delaybeforesend = None
+            assert child.pid is not None
             start = processes.start_ticks(child.pid)
             self.proc = None if start is None else Proc(child.pid, start)
             try:
@@ -284,6 +285,11 @@ class Crowd:
             self.killed_workers.add(victim.worker_id)
         if victim.kind == "pool":
             self.queue.reap(victim.proc.pid)
+
+    @property
+    def total(self) -> int:
+        """How many processes have been killed."""
+        return sum(count for kind, count in self.kills.items() if kind not in ("all", "stopped"))
 
     def kill_all(self) -> None:
         self.kills["all"] += 1

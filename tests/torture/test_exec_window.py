@@ -98,8 +98,8 @@ def test_a_kill_between_fork_and_exec_misses_no_command(
             has_begun = bool(processes.find(f"{token}-{number}"))
             assert processes.end_all(f"{token}-{number}") == []
             found += has_begun
-            if not has_begun:
-                assert bearing(f"{token}-{number}") == []
+            if number % 50 == 49:
+                assert bearing(token) == [], f"after {number + 1} kills"
         server.stdin.close()
         server.wait()
 

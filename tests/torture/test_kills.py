@@ -73,7 +73,7 @@ def test_kills_lose_no_job_and_run_none_twice(
     begun = time.monotonic()
     try:
         done = 0
-        while done < kills or len(crowd.confirmed()) < least_jobs:
+        while crowd.total < kills or len(crowd.confirmed()) < least_jobs:
             crowd.tend()
             time.sleep(dice.uniform(*PAUSES_S))
             victim = crowd.choose()

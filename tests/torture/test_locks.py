@@ -151,9 +151,10 @@ def test_one_who_was_stopped_at_the_gate_keeps_nobody_out(data_dir: Path, open_h
     say(third, "waiting")
     say(holder, "free")
 
-    assert third.stdout is not None
-    until(lambda: select.select([third.stdout], [], [], 0)[0], 5)
-    assert third.stdout.readline() == "held\n"
+    answer = third.stdout
+    assert answer is not None
+    until(lambda: select.select([answer], [], [], 0)[0], 5)
+    assert answer.readline() == "held\n"
     say(third, "free")
     assert [job.id for job in store.jobs()] == ["a"]
     store.close()

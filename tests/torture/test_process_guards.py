@@ -93,8 +93,10 @@ GUARDS = (
     Guard(
         "the claims of a dead worker are read once nobody else can change them",
         "rescue.py",
+        "    held = liveness.hold_dead(folder, worker_id)\n    if held is None:\n        return []\n    with held:\n"
         "        jobs = _claims(store)[worker_id]",
-        "        jobs = stale",
+        "    jobs = _claims(store)[worker_id]\n    held = liveness.hold_dead(folder, worker_id)\n"
+        "    if held is None:\n        return []\n    with held:\n        pass",
         "concurrency/test_rescue.py::test_a_worker_that_dies_with_another_job_than_it_was_seen_with_loses_none",
     ),
     Guard(
@@ -242,17 +244,18 @@ GUARDS = (
 ADDED = {
     "runner.py": """
 
-def _spawn_carelessly(argv: tuple[bytes, ...], environment: dict[bytes, bytes], null: int, out: int, err: int) -> int:
-    import subprocess
-
-    def close_early() -> None:
+def _spawn_carelessly(
+    argv: tuple[bytes, ...], environment: dict[bytes, bytes], null: int, out: int, err: int
+) -> int:
+    pid = os.fork()
+    if not pid:
+        os.setsid()
+        for number, descriptor in enumerate((null, out, err)):
+            os.dup2(descriptor, number)
         os.closerange(3, 100)
-        time.sleep(0.01)
-
-    child = subprocess.Popen(
-        argv, env=environment, stdin=null, stdout=out, stderr=err, start_new_session=True, preexec_fn=close_early
-    )
-    return child.pid
+        time.sleep(0.5)
+        os.execve(_SHELL, argv, environment)
+    return pid
 """,
 }
 
