@@ -28,6 +28,8 @@ from queuectl.stores.local.lock import is_held
 RECORD_SIZE = 1024  #: bytes of a worker's file, always; what is written at once is never seen in parts for long
 
 _FOLDER = "workers"
+_WORKER = ".lock"
+_POOL = ".pool"
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LOCK_TRIES = 50  #: a millisecond apart: somebody who probes holds the lock for microseconds
@@ -59,7 +61,7 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerFile:
-    """A worker's own file, locked from ``create`` to ``close_and_remove`` or the worker's death.
+    """A worker's or pool's own file, locked from ``create`` to ``close_and_remove`` or the worker's death.
 
     A process that the worker starts keeps the lock until it has become another program. So the worker must never
     fork a process that stays as it is.
@@ -75,7 +77,7 @@ class WorkerFile:
 
     @classmethod
     def create(cls, folder: Path, *, pid: int, pool_pid: int) -> Self:
-        """Make and lock the file of the calling process, a worker of the queue in *folder*.
+        """Make and lock the file of the calling process: a worker of the queue in *folder*, or a pool, its own *pid*.
 
         A worker process calls it itself, after it was forked: a descriptor from before would be its pool's too.
         """
@@ -90,7 +92,7 @@ class WorkerFile:
             "namespace": processes.pid_namespace(),
         }
         while True:
-            path = workers / f"{os.urandom(8).hex()}.lock"
+            path = workers / f"{os.urandom(8).hex()}{_POOL if pid == pool_pid else _WORKER}"
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
             # Between the two, a rescuer may have taken the file for a dead worker's, and removed it.
             if _lock(fd) and _names(path, fd):
@@ -168,7 +170,7 @@ class Rescue:
         self.close()
 
 
-def hold_dead(folder: Path, worker_id: str) -> Rescue | None:
+def hold_dead(folder: Path, worker_id: str, kind: str = _WORKER) -> Rescue | None:
     """Take the lock of a worker that has died; None if it lives, or somebody else is rescuing it.
 
     The file is made anew if it is missing, so that there is one rescuer at a time in any case. Another may have
@@ -179,7 +181,7 @@ def hold_dead(folder: Path, worker_id: str) -> Rescue | None:
         raise ValueError(msg)
     workers = workers_folder(folder)
     workers.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = workers / f"{worker_id}.lock"
+    path = workers / f"{worker_id}{kind}"
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | _OPEN, 0o600)
         try:
@@ -200,17 +202,35 @@ def read_workers(folder: Path) -> list[WorkerInfo]:
 
     Disturbs nobody. A worker that is just being rescued counts as alive, and so does one whose file cannot be read.
     """
+    return _read_all(folder, _WORKER)
+
+
+def read_pools(folder: Path) -> list[WorkerInfo]:
+    """Return what the files of all pools say: each is there as long as its pool, with workers or without."""
+    return _read_all(folder, _POOL)
+
+
+def forget_dead_pools(folder: Path) -> None:
+    """Remove the files of pools that were killed."""
+    for info in read_pools(folder):
+        held = None if info.is_alive else hold_dead(folder, info.worker_id, _POOL)
+        if held is not None:
+            with held:
+                held.remove()
+
+
+def _read_all(folder: Path, kind: str) -> list[WorkerInfo]:
     infos = []
     with suppress(FileNotFoundError):
         for path in workers_folder(folder).iterdir():
-            if path.suffix == ".lock" and _ID.fullmatch(path.stem) and (info := _probe(path)):
+            if path.suffix == kind and _ID.fullmatch(path.stem) and (info := _probe(path)):
                 infos.append(info)
     return sorted(infos, key=lambda info: (info.pid or 0, info.worker_id))
 
 
 def is_alive(folder: Path, worker_id: str) -> bool:
     """Whether the worker *worker_id* lives; false for one that has never been."""
-    info = _probe(workers_folder(folder) / f"{worker_id}.lock")
+    info = _probe(workers_folder(folder) / f"{worker_id}{_WORKER}")
     return info is not None and info.is_alive
 
 

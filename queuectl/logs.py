@@ -1,5 +1,6 @@
 """Where the output of attempts is kept: two files each, named by the job's place in the queue, never by its id."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from queuectl.job import Job
@@ -23,3 +24,5 @@ def remove_outputs(folder: Path, job: Job) -> None:
     for attempt in range(1 - job.earlier_attempts, job.attempts + 1):
         for path in output_paths(folder, job, attempt):
             path.unlink(missing_ok=True)
+    with suppress(OSError):  # other jobs have their output there, or none ever had
+        output_paths(folder, job, 1)[0].parent.rmdir()

@@ -4,7 +4,6 @@ One ``worker start`` makes a pool: a detached process (``supervisor``) with its
 workers. Stopping asks each worker by a signal, and waits.
 """
 
-import contextlib
 import json
 import os
 import signal
@@ -13,15 +12,14 @@ import sys
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import queuectl
 from queuectl import liveness, processes
 from queuectl.errors import ExitCode, QueueCtlError, StoreError, WorkerNotFound
+from queuectl.processes import Proc
 from queuectl.runner import given_environment
-
-if TYPE_CHECKING:
-    import psutil  # costs 30 ms, and only who stops workers needs it
+from queuectl.waiter import CLOSE
 
 _POOL_COMMAND = "_pool"  # makes ``__main__`` a pool; not for people
 _LOOK_AGAIN_S = 0.01
@@ -97,8 +95,6 @@ def stop(folder: Path, pids: Collection[int] | None, *, now: bool, limit_s: floa
     ``WorkerNotFound``, before anything is stopped, for a PID that is no
     worker's; ``QueueCtlError`` at the end for those that have not stopped.
     """
-    import psutil
-
     live = {info.pid: info for info in liveness.read_workers(folder) if info.is_alive and info.pid is not None}
     for pid in pids or ():
         if pid not in live:
@@ -106,27 +102,24 @@ def stop(folder: Path, pids: Collection[int] | None, *, now: bool, limit_s: floa
             raise WorkerNotFound(msg, pid=pid)
     chosen = {pid: info for pid, info in live.items() if pids is None or pid in pids}
     staying = {info.pool_pid for pid, info in live.items() if pid not in chosen}
-    pools = {info.pool_pid for info in chosen.values() if info.pool_pid} - staying
-    running: dict[int | None, psutil.Process] = {}
-    for pid in (*chosen, *pools):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            running[pid] = psutil.Process(pid)
-    for pid, info in chosen.items():
-        # A pool is told first, so that nobody takes the place of those who end. Whose parent it is, it must be.
-        worker, parent = running.get(pid), running.get(info.pool_pid if info.pool_pid in pools else None)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if worker is not None and parent is not None and worker.ppid() == parent.pid:
-                parent.send_signal(signal.SIGUSR1)
-    for pid, info in chosen.items():
-        # As long as its lock is held, its PID is nobody else's.
-        if pid in running and liveness.is_alive(folder, info.worker_id):
-            with contextlib.suppress(psutil.NoSuchProcess):  # an idle one is gone before the second signal
-                running[pid].send_signal(signal.SIGQUIT if now else signal.SIGTERM)
-                running[pid].send_signal(signal.SIGCONT)
+    wanted = {info.pool_pid for info in chosen.values()} - staying
+    pools = [
+        info
+        for info in liveness.read_pools(folder)
+        if info.is_alive and info.pid not in staying and (pids is None or info.pid in wanted)
+    ]
+    for info in (*pools, *chosen.values()):
+        if (why := processes.why_unseen(info.namespace)) is not None:
+            msg = f"Process {info.pid} cannot be stopped from here: {why}."
+            raise QueueCtlError(msg, pid=info.pid)
+    for info in pools:  # first, so that nobody takes the place of those who end
+        _tell(info, CLOSE)
+    for info in chosen.values():
+        _tell(info, signal.SIGQUIT if now else signal.SIGTERM)
     deadline = time.monotonic() + limit_s + STOP_MARGIN_S
     stubborn = []
-    for pid in chosen:
-        if _has_ended(running.get(pid), deadline):
+    for pid, info in chosen.items():
+        if _has_ended(info, deadline):
             yield pid
         else:
             stubborn.append(pid)
@@ -134,20 +127,24 @@ def stop(folder: Path, pids: Collection[int] | None, *, now: bool, limit_s: floa
         pids_text = ", ".join(map(str, stubborn))
         msg = f'Not stopped in time: {pids_text}. "worker stop --now" does not wait for commands.'
         raise QueueCtlError(msg, pids=stubborn)
-    if late := [pid for pid in pools if not _has_ended(running.get(pid), deadline)]:
+    if late := [info.pid for info in pools if not _has_ended(info, deadline)]:
         msg = f"Not stopped in time: the pool {', '.join(map(str, late))}, which started the workers."
         raise QueueCtlError(msg, pids=late)
 
 
-def _has_ended(process: "psutil.Process | None", deadline: float) -> bool:
-    import psutil
+def _proc(info: liveness.WorkerInfo) -> Proc:
+    return Proc(info.pid or 0, info.start_ticks or 0)
 
-    if process is None:
-        return True
-    with contextlib.suppress(psutil.NoSuchProcess):
-        # A zombie has ended too, whether or not anybody ever asks how.
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_LOOK_AGAIN_S)
+
+def _tell(info: liveness.WorkerInfo, number: int) -> None:
+    """Send signal *number* to a worker or pool, and to no other that may have its PID by now; it goes on if stopped."""
+    processes.send(_proc(info), number)
+    processes.send(_proc(info), signal.SIGCONT)
+
+
+def _has_ended(info: liveness.WorkerInfo, deadline: float) -> bool:
+    while processes.is_running(_proc(info)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK_AGAIN_S)
     return True

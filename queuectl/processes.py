@@ -165,14 +165,15 @@ def find(token: str, session: int | None = None, session_start: int | None = Non
     return set(Family(token, session, session_start).look())
 
 
-def signal_all(token: str, session: int | None, session_start: int | None, *signals: int) -> None:
-    """Send *signals*, then SIGCONT, to the processes of an attempt (see ``Family.signal``)."""
-    Family(token, session, session_start).signal(*signals)
-
-
 def end_all(token: str, session: int | None = None, session_start: int | None = None) -> list[str]:
     """End the processes of an attempt; return descriptions of those that cannot be ended (see ``Family.end``)."""
     return Family(token, session, session_start).end()
+
+
+def is_running(proc: Proc) -> bool:
+    """Whether *proc* has not ended yet; a zombie has, whether or not anybody ever asks how."""
+    seen = _read(proc.pid, "")
+    return seen is not None and seen.proc == proc and not seen.is_gone
 
 
 def start_of(pid: int, before: int) -> int | None:

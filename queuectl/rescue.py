@@ -19,11 +19,11 @@ def rescue_dead(store: Store, folder: Path) -> list[Job]:
     Costs a look into a small folder when nothing is dead. One that is being
     rescued by another process is left to that.
     """
+    liveness.forget_dead_pools(folder)
     dead = [info.worker_id for info in liveness.read_workers(folder) if not info.is_alive]
     if not dead:
         return []
-    claims = _claims(store)
-    rescued = [job for worker_id in dead for job in _rescue(store, folder, worker_id, claims[worker_id])]
+    rescued = [job for worker_id in dead for job in _rescue(store, folder, worker_id)]
     publish(store, folder)
     return rescued
 
@@ -36,7 +36,7 @@ def rescue_orphans(store: Store, folder: Path) -> list[Job]:
         if worker_id in known:
             continue
         if liveness.is_worker_id(worker_id):
-            rescued += _rescue(store, folder, worker_id, jobs)
+            rescued += _rescue(store, folder, worker_id)
         else:  # no worker of ours has ever made such a claim
             rescued += store.rescue(_tokens(jobs), is_crash=False, now=datetime.now(UTC))
     return rescued
@@ -48,11 +48,11 @@ def give_back_unseen(store: Store, folder: Path) -> list[Job]:
     To be called only on the word of a person that nothing of them runs any more. No crash is counted.
     """
     given_back = []
-    for worker_id, jobs in _claims(store).items():
+    for worker_id in _claims(store):
         held = liveness.hold_dead(folder, worker_id) if liveness.is_worker_id(worker_id) else None
         if held is not None:
             with held:
-                given_back += store.rescue(_tokens(jobs), is_crash=False, now=datetime.now(UTC))
+                given_back += store.rescue(_tokens(_claims(store)[worker_id]), is_crash=False, now=datetime.now(UTC))
                 held.remove()
     return given_back
 
@@ -81,11 +81,12 @@ def _tokens(jobs: list[Job]) -> list[str]:
     return [job.claim for job in jobs if job.claim is not None]
 
 
-def _rescue(store: Store, folder: Path, worker_id: str, jobs: list[Job]) -> list[Job]:
+def _rescue(store: Store, folder: Path, worker_id: str) -> list[Job]:
     held = liveness.hold_dead(folder, worker_id)
     if held is None:
         return []
     with held:
+        jobs = _claims(store)[worker_id]  # not before: it may have claimed another, or its jobs may be taken back
         info = held.info
         # After a reboot nothing of the command is left, and the job is not to blame. Nor is it if nothing is known.
         is_crash = info.boot_id == processes.boot_id()

@@ -20,14 +20,13 @@ from queuectl.errors import QueueCtlError, StoreError
 from queuectl.rescue import publish, rescue_dead, rescue_orphans
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
-from queuectl.waiter import POLL_S, StopSignals
+from queuectl.waiter import CLOSE, POLL_S, StopSignals
 from queuectl.worker import Worker
 
 SETTLED_IN_S = 5.0  #: a worker that dies sooner makes the pause before its successor longer
 PAUSES_S = (0.05, 1.0)  #: the shortest and the longest of these pauses
 MAX_FALSE_STARTS = 10  #: so many workers in a row that did not even report in: their place stays empty
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-_CLOSE = signal.SIGUSR1  # tells a pool to start no more workers (see ``pool.stop``)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, CLOSE)
 
 log = logging.getLogger("queuectl")
 
@@ -40,11 +39,11 @@ def main(folder: Path, count: int, report_fd: int) -> int:
         store = open_store(folder)
         store.prepare_for_work()
         rescue_orphans(store, folder)
+        pool = Pool(store, folder, count, report_fd)
     except (QueueCtlError, OSError) as error:
         log.error("the pool did not start: %s", error)
         _report(report_fd, {"error": str(error), "exit_code": getattr(error, "exit_code", 1)})
         return 1
-    pool = Pool(store, folder, count, report_fd)
     pool.run()
     return int(pool.has_given_up)
 
@@ -84,7 +83,8 @@ class Pool:
         self._signals = StopSignals()
         self._forwarded = False
         self._is_closing = False
-        signal.signal(_CLOSE, self._close)
+        signal.signal(CLOSE, self._close)
+        self._file = liveness.WorkerFile.create(folder, pid=os.getpid(), pool_pid=os.getpid())
         self.has_given_up = False
         self._report_fd: int | None = report_fd
         self._look_at = 0.0
@@ -110,12 +110,13 @@ class Pool:
             if self._signals.is_stopping:
                 self._pass_on_stop()
             if self._is_closing:
-                self._give_up_empty()
+                self._close_slots()
             if self._collect() and self._report_fd is None:
                 self._publish()
             self._look_for_dead()
         self._report({"error": "No worker could be started: logs/workers.log says why.", "exit_code": 1})
         self._publish()
+        self._file.close_and_remove()
         self._store.close()
 
     def _report(self, answer: dict[str, object]) -> None:
@@ -136,7 +137,7 @@ class Pool:
         except OSError as error:
             self._note_false_start(slot, error)
             return
-        inherited = (self._store, self._report_fd) if self._can_fork else None
+        inherited = (self._store, self._file, self._report_fd) if self._can_fork else None
         process = self._processes.Process(target=work, args=(inherited, self._folder, os.getpid(), sender))
         # A signal that came before the worker listens would be lost in it.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -159,10 +160,13 @@ class Pool:
         if slot.false_starts >= MAX_FALSE_STARTS:
             slot.is_done = self.has_given_up = True
 
-    def _give_up_empty(self) -> None:
+    def _close_slots(self) -> None:
+        """Stop all workers, also one that nobody else can know of yet, and start no more."""
         for slot in self._slots:
             if slot.process is None:
                 slot.is_done = True
+            elif slot.process.pid is not None and slot.process.is_alive():
+                os.kill(slot.process.pid, CLOSE)
 
     def _sleep(self, active: list[_Slot]) -> None:
         """Wait for a signal, a report or the end of a worker, or until something is due."""
@@ -239,25 +243,33 @@ class Pool:
         publish(self._store, self._folder)
 
 
-def work(inherited: tuple[Store, int | None] | None, folder: Path, pool_pid: int, report: Connection) -> None:
+def work(
+    inherited: tuple[Store, liveness.WorkerFile, int | None] | None, folder: Path, pool_pid: int, report: Connection
+) -> None:
     """Be a worker of the pool *pool_pid*.
 
-    *inherited* are the pool's store and its open report, None where processes cannot be forked.
+    *inherited* are the pool's store, its file and its open report, None where processes cannot be forked.
     """
     # At a terminal, Ctrl-C is for the pool alone, which passes it on once: a second signal would mean to hurry.
     os.setpgid(0, 0)
+    # To such a group the kernel sends a hangup if it is stopped when its pool dies. Commands start without this.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if inherited is None:
         store = open_store(folder)
         store.prepare_for_work()
     else:
-        store, report_fd = inherited
+        store, pool_file, report_fd = inherited
+        pool_file.close()
         store.after_fork()
         if report_fd is not None:
             os.close(report_fd)  # or the report would end only with the last worker
     # If this process ends otherwise than below, its file stays, and its job is taken back.
     file = liveness.WorkerFile.create(folder, pid=os.getpid(), pool_pid=pool_pid)
+    if os.getppid() != pool_pid:
+        # Its pool was killed meanwhile. Whoever stops all workers may have looked before there was this file.
+        file.close_and_remove()
+        return
     worker = Worker(store, folder, file, pool_pid=pool_pid)
-    signal.signal(_CLOSE, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     report.send(file.worker_id)
     report.close()

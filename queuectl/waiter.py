@@ -16,6 +16,7 @@ from queuectl.stores.base import Bell, Store
 FLUSH_AFTER_S = 0.1  #: how long a claim or result may be in memory only
 POLL_S = 1.0  #: how often a worker looks for itself, should a call get lost
 POLL_WITHOUT_BELL_S = 0.1
+CLOSE = signal.SIGUSR1  #: tells a pool and its workers to stop, be it for the second time: it never means to hurry
 _LONGEST_S = 3600.0  # poll takes no more than some weeks, and no infinity
 RETRY_S = 1.0  #: pause after the machine or the disk has refused
 
@@ -23,21 +24,24 @@ log = logging.getLogger("queuectl")
 
 
 class StopSignals:
-    """What this process was told: SIGTERM or SIGINT to stop, one more of them or SIGQUIT to stop now."""
+    """What this process was told: SIGTERM or SIGINT to stop, one more of them or SIGQUIT to stop now; ``CLOSE``."""
 
     def __init__(self) -> None:
         """Take over these signals."""
         self.is_stopping = False
         self.is_hurried = False
+        self._was_asked = False
         self._read, self._write = socket.socketpair()
         self._read.setblocking(False)
         self._write.setblocking(False)
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, CLOSE):
             signal.signal(number, self._note)
 
     def _note(self, number: int, _frame: object) -> None:
-        self.is_hurried = self.is_stopping or number == signal.SIGQUIT
+        if number != CLOSE:
+            self.is_hurried = self._was_asked or number == signal.SIGQUIT
+            self._was_asked = True
         self.is_stopping = True
 
     def fileno(self) -> int:

@@ -1,8 +1,11 @@
 """What tests of every kind share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.real_queue import RealQueue
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,3 +19,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def data_dir(tmp_path: Path) -> Path:
     """Return where a queue of the test's own may be made; the folder does not exist yet."""
     return tmp_path / "data"
+
+
+@pytest.fixture
+def queue(data_dir: Path) -> Iterator[RealQueue]:
+    """Return a queue whose workers and commands are ended with the test."""
+    opened = RealQueue(data_dir)
+    yield opened
+    opened.close()

@@ -1,8 +1,6 @@
 """Many processes at one folder, with nothing but the store between them: no job is claimed twice, no id given twice."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,27 +10,11 @@ import pytest
 from queuectl.job import State
 from queuectl.stores.local.journal import HEADER_SIZE
 from queuectl.stores.local.store import LocalStore
+from tests.at_once import run_all
 from tests.samples import ids_of, specs
 
-ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = 8
 
-#: What each process begins with: it opens the queue, says so, and waits for the start, so that all run at once.
-PREFACE = """
-import os, sys
-from datetime import UTC, datetime
-from pathlib import Path
-from queuectl.errors import DuplicateId
-from queuectl.job import Claim, Outcome
-from queuectl.specs import JobSpec
-from queuectl.stores.local.store import LocalStore
-store = LocalStore(Path(sys.argv[1]))
-number = int(sys.argv[2])
-now = lambda: datetime.now(UTC)
-claim = lambda n: Claim(os.getpid(), f"{number:016x}.{n}")
-print("ready", flush=True)
-sys.stdin.readline()
-"""
 ONE_BY_ONE = """
 done = 0
 store.prepare_for_work()
@@ -83,35 +65,6 @@ store.close()
 """
 
 
-def run_all(folder: Path, code: str) -> list[list[str]]:
-    """Run *code* in so many processes at once; return the lines that each has printed."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", PREFACE + code, folder, str(number)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(PROCESSES)
-    ]
-    try:
-        for process in started:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in started:
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-        answers = [process.communicate(timeout=100)[0].splitlines() for process in started]
-        assert [process.returncode for process in started] == [0] * PROCESSES
-        return answers
-    finally:
-        for process in started:
-            process.kill()
-            process.communicate()
-
-
 def check_files(folder: Path, store: LocalStore) -> None:
     """At rest, any program reads the same as the store."""
     assert (folder / "journal.jsonl").stat().st_size == HEADER_SIZE
@@ -127,7 +80,7 @@ def test_no_job_is_claimed_twice(data_dir: Path, code: str) -> None:
     store = LocalStore(data_dir)
     store.enqueue(specs(*ids), now=datetime.now(UTC))
 
-    answers = [[line.split() for line in lines] for lines in run_all(data_dir, code)]
+    answers = [[line.split() for line in lines] for lines in run_all(data_dir, code, PROCESSES)]
 
     assert Counter(id for answer in answers for id, _ in answer) == Counter(ids)
     for answer in answers:
@@ -146,7 +99,7 @@ def test_no_job_is_claimed_twice(data_dir: Path, code: str) -> None:
 
 def test_of_many_who_want_an_id_one_gets_it(data_dir: Path) -> None:
     """Each process enqueues the same pairs of ids: each pair is one process's alone, and there once."""
-    answers = run_all(data_dir, SAME_IDS)
+    answers = run_all(data_dir, SAME_IDS, PROCESSES)
     assert Counter(id for answer in answers for id in answer) == Counter(f"a{number}" for number in range(60))
     store = LocalStore(data_dir)
     commands = {job.id: job.command for job in store.jobs()}
@@ -161,7 +114,7 @@ def test_of_many_who_want_an_id_one_gets_it(data_dir: Path) -> None:
 
 def test_many_who_do_everything_at_once_lose_nothing(data_dir: Path) -> None:
     """Enqueueing, claiming, settling, giving back, rescuing, reviving, resting and reading, all at the same time."""
-    answers = run_all(data_dir, EVERYTHING)
+    answers = run_all(data_dir, EVERYTHING, PROCESSES)
     store = LocalStore(data_dir)
     made = [id for answer in answers for id in answer[-1].split()]
     assert len(made) == PROCESSES * 80

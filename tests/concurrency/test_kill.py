@@ -1,4 +1,4 @@
-"""Real workers, killed at any moment: no job is lost, none runs twice at once, nothing is left behind."""
+"""Real workers that are killed, or end what they were told to: nothing is lost, nothing is left behind."""
 
 import ctypes
 import json
@@ -7,77 +7,24 @@ import random
 import subprocess
 import sys
 import time
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 
+from queuectl import liveness, processes
 from queuectl.errors import StoreError
 from queuectl.job import State
 from queuectl.stores.local.journal import HEADER_SIZE
 from queuectl.stores.local.store import LocalStore
 from tests.real_queue import RealQueue
-from tests.samples import ids_of, spec
+from tests.samples import spec
 from tests.waiting import until
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 WITHIN_S = 2.0  #: a job runs again so soon after its worker was killed
-
-#: Runs beside no other attempt of its job, or says so: a marker that is there already was left by an attempt that was
-#: killed, unless any process still bears that job's id and another claim.
-LEDGER_JOB = """
-marker=markers/$QUEUECTL_JOB_ID
-if ! mkdir "$marker" 2>/dev/null; then
-    for other in $(grep -lsz "^QUEUECTL_JOB_ID=$QUEUECTL_JOB_ID\\$" /proc/[0-9]*/environ); do
-        claim=$({ tr '\\0' '\\n' <"$other"; } 2>/dev/null | sed -n 's/^QUEUECTL_CLAIM=//p')
-        [ -z "$claim" ] || [ "$claim" = "$QUEUECTL_CLAIM" ] || echo "$QUEUECTL_JOB_ID $other $claim" >>overlaps
-    done
-fi
-echo $QUEUECTL_JOB_ID >>ledger
-rmdir "$marker"
-"""
-
-
-def test_random_kills_lose_no_job_and_overlap_none(queue: RealQueue, tmp_path: Path) -> None:
-    """8 workers, 2,000 jobs, a worker or pool killed every 0.2 s: what ran twice had a crash charged to it."""
-    jobs, workers, pause_s = 2000, 8, 0.2
-    seed = random.randrange(10**6)
-    log.warning("seed %d", seed)
-    dice = random.Random(seed)
-    work = tmp_path / "work"
-    (work / "markers").mkdir(parents=True)
-    script = work / "job.sh"
-    script.write_text(LEDGER_JOB)
-    ids = queue.enqueue(*[f". {script}"] * jobs, cwd=str(work))
-    queue.start(workers)
-    kills = {"worker": 0, "pool": 0}
-    deadline = time.monotonic() + 55
-    while (done := queue.store.counts()[State.COMPLETED]) < jobs:
-        assert time.monotonic() < deadline, f"{done} of {jobs} done; {queue.store.counts()}"
-        begun = time.monotonic()
-        pools = {process.pid for process in queue.pools()}
-        victim = dice.choice([*queue.worker_pids(), *pools])
-        kills["pool" if victim in pools else "worker"] += 1
-        queue.kill(victim)
-        if not queue.pools():
-            queue.start(max(1, workers - len(queue.worker_pids())))
-        until(lambda begun=begun: time.monotonic() - begun >= pause_s)  # type: ignore[misc]
-    log.warning("killed: %s", kills)
-
-    assert sum(kills.values()) >= 5
-    queue.stop()
-    assert queue.started() == []
-    found = queue.store.jobs()
-    assert ids_of(found) == ids
-    runs = Counter((work / "ledger").read_text().split())
-    assert [job.id for job in found if runs[job.id] > 1 + job.crashes] == []
-    assert [job.id for job in found if not runs[job.id]] == []
-    assert [job.id for job in found if job.attempts - job.crashes != 1] == []
-    assert not (work / "overlaps").exists(), (work / "overlaps").read_text()
-    assert sum(job.crashes for job in found) <= kills["worker"]
 
 
 def begin_long_job(queue: RealQueue, tmp_path: Path) -> tuple[str, Path, int]:
@@ -126,7 +73,7 @@ def test_a_killed_worker_is_replaced_and_leaves_nothing_behind(
         5,
         what=f"{queue.worker_pids()} in worker_pids.json",
     )
-    living = {info.worker_id for info in queue.workers()}
+    living = {info.worker_id for info in (*queue.workers(), *liveness.read_pools(data_dir))}
     until(
         lambda: {path.name.partition(".")[0] for path in (data_dir / "workers").iterdir()} == living,
         5,
@@ -283,6 +230,17 @@ def test_a_timeout_leaves_no_process_of_the_command(queue: RealQueue) -> None:
     assert queue.commands() == []
 
 
+def test_a_timeout_ends_also_what_does_not_obey(queue: RealQueue, tmp_path: Path) -> None:
+    """The command itself obeys, what it has started in a session of its own does not."""
+    queue.store.set_setting("kill-after", 0.5)
+    stubborn = f"trap '' TERM; touch {tmp_path}/ready; sleep 99; sleep 99"
+    [id] = queue.enqueue(f'setsid sh -c "{stubborn}" & sleep 99', timeout=1.0, max_retries=1)
+    queue.start(1)
+    until((tmp_path / "ready").exists)
+    queue.await_state(id, State.DEAD)
+    assert queue.commands() == []
+
+
 def test_a_cancel_leaves_no_process_of_the_command(queue: RealQueue) -> None:
     id = begin_family(queue)
     asked_at = time.monotonic()
@@ -291,6 +249,15 @@ def test_a_cancel_leaves_no_process_of_the_command(queue: RealQueue) -> None:
     assert time.monotonic() - asked_at < WITHIN_S
     assert (job.attempts, job.claim) == (1, None)
     assert queue.commands() == []
+
+
+def test_a_rescue_leaves_no_process_of_the_command(queue: RealQueue) -> None:
+    id = begin_family(queue)
+    before = queue.commands()
+    queue.kill(worker_of(queue, id))
+    until(lambda: queue.job(id).crashes == 1)
+    until(lambda: sum("sleep" in process.name() for process in queue.commands()) == 3)
+    assert set(queue.commands()) & set(before) == set()
 
 
 @pytest.mark.parametrize("now", [False, True])
@@ -408,12 +375,13 @@ def writes_something(data_dir: Path) -> bool:
 def test_a_worker_that_ends_at_once_when_stopped_is_stopped(queue: RealQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     """An idle worker may have ended before a second signal is sent to it: that signal meets nobody."""
     pids = queue.start(2)
-    real = psutil.Process.send_signal
+    real = processes.send
 
-    def send_signal(process: psutil.Process, number: int) -> None:
-        real(process, number)
-        if process.pid in pids:
-            process.wait(timeout=20)
+    def send(proc: processes.Proc, number: int) -> bool:
+        is_allowed = real(proc, number)
+        if proc.pid in pids:
+            until(lambda: not processes.is_running(proc))
+        return is_allowed
 
-    monkeypatch.setattr(psutil.Process, "send_signal", send_signal)
+    monkeypatch.setattr(processes, "send", send)
     assert sorted(queue.stop()) == sorted(pids)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import processes
+from queuectl import liveness, processes
 from queuectl.errors import StoreUnavailable
 from queuectl.liveness import (
     RECORD_SIZE,
@@ -321,6 +321,25 @@ def test_one_rescuer_at_a_time(data_dir: Path) -> None:
 
     in_threads(4, rescue)
     assert held
+
+
+def test_a_rescuer_whose_file_is_removed_before_it_is_locked_takes_the_next(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another was faster: who held the lock of the removed file would exclude nobody."""
+    take = liveness._lock
+    paths = [workers_folder(data_dir) / "0123456789abcdef.lock"]
+
+    def lock(fd: int, tries: int = 5) -> bool:
+        while paths:
+            paths.pop().unlink()
+        return take(fd, tries)
+
+    monkeypatch.setattr(liveness, "_lock", lock)
+    rescue = hold_dead(data_dir, "0123456789abcdef")
+    assert rescue is not None
+    with rescue:
+        assert hold_dead(data_dir, "0123456789abcdef") is None
 
 
 def test_a_record_is_read_whole_while_it_changes(file: WorkerFile, data_dir: Path) -> None:

@@ -309,7 +309,7 @@ def test_a_signal_misses_none_that_is_just_being_started(start: Start, token: st
         ready = tmp_path / f"{number}"
         leader = start(f"touch {ready}; sleep 999 & setsid sleep 999 & (setsid sh -c 'sleep 999; :' &); wait", token)
         until(ready.exists)
-        processes.signal_all(token, leader.pid, processes.start_ticks(leader.pid), signal.SIGTERM)
+        processes.Family(token, leader.pid, processes.start_ticks(leader.pid)).signal(signal.SIGTERM)
         until(lambda: not processes.find(token))
 
 
@@ -319,11 +319,11 @@ def test_a_shell_with_job_control_does_not_see_its_commands_stop(start: Start, t
     leader = start(f"set -m; sh -c 'trap : TERM; touch {ready}; while :; do sleep 999; done'; touch {wrong}", token)
     until(ready.exists)
 
-    processes.signal_all(token, leader.pid, processes.start_ticks(leader.pid))
+    processes.Family(token, leader.pid, processes.start_ticks(leader.pid)).signal()
 
     assert len(processes.find(token)) >= 3
     assert not wrong.exists()
-    processes.signal_all(token, leader.pid, processes.start_ticks(leader.pid), signal.SIGTERM)
+    processes.Family(token, leader.pid, processes.start_ticks(leader.pid)).signal(signal.SIGTERM)
     leader.wait()
     assert not wrong.exists()
     assert processes.end_all(token) == []
@@ -337,7 +337,7 @@ def test_a_signal_reaches_also_those_that_left_the_session(start: Start, token: 
     leader = start(f"sh {script} & setsid sh {script} & sh {script}", token)
     until(lambda: ready.exists() and len(ready.read_text()) == 3)
 
-    processes.signal_all(token, leader.pid, processes.start_ticks(leader.pid), signal.SIGTERM)
+    processes.Family(token, leader.pid, processes.start_ticks(leader.pid)).signal(signal.SIGTERM)
 
     until(lambda: said.exists() and len(said.read_text()) == 3)
     until(lambda: not processes.find(token))
@@ -350,7 +350,8 @@ def test_a_pid_that_is_anothers_by_now_is_not_signalled(start: Start) -> None:
 
     assert processes.send(Proc(other.pid, its_start - 1), signal.SIGKILL)
 
-    assert other.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        other.wait(0.2)
     assert processes.send(Proc(other.pid, its_start), signal.SIGKILL)
     assert other.wait() == -signal.SIGKILL
     assert processes.send(Proc(other.pid, its_start), signal.SIGKILL), "that it has ended is no error"

@@ -2,12 +2,10 @@
 
 import errno
 import os
-import random
 import resource
 import select
 import signal
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,10 +19,8 @@ import pytest
 from queuectl import processes
 from queuectl.ending import Ended, failure_text
 from queuectl.job import MAX_ERROR
-from queuectl.liveness import hold_dead
 from queuectl.runner import Attempt, Runner, StartFailure
 
-ROOT = Path(__file__).resolve().parents[2]
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="uses /proc or setsid(1)")
 
 
@@ -474,63 +470,3 @@ def test_what_a_command_leaves_in_the_background_goes_on(bench: Bench) -> None:
 
     until(lambda: not attempt.remains())
     assert bench.path("out").read_text().endswith("later\n")
-
-
-def can_be_held(folder: Path, worker_id: str) -> bool:
-    if rescue := hold_dead(folder, worker_id):
-        rescue.close()
-    return rescue is not None
-
-
-#: Forks workers on demand; each says its PID and file just before it starts a command, and is killed about then.
-KILLED_WORKERS = """
-import os, sys, time
-from pathlib import Path
-from queuectl.liveness import WorkerFile
-from queuectl.runner import Runner
-folder = Path(sys.argv[1])
-for number, line in enumerate(sys.stdin):
-    if not (pid := os.fork()):
-        file = WorkerFile.create(folder, pid=os.getpid(), pool_pid=os.getppid())
-        runner = Runner()
-        os.write(1, b"%d %s\\n" % (os.getpid(), file.worker_id.encode()))
-        runner.start("exec sleep 1000", cwd=None, env={}, token=f"{sys.argv[2]}-{number}", job_id="job",
-                     attempt_number=1, out_path=folder / f"{number}.out", err_path=folder / f"{number}.err")
-        time.sleep(1000)
-        os._exit(1)
-    os.waitpid(pid, 0)
-"""
-
-
-@ON_LINUX
-def test_a_kill_between_fork_and_exec_misses_no_command(tmp_path: Path, bench: Bench) -> None:
-    """As soon as a dead worker's lock is free, its command is found, if it has been started at all."""
-    kills = 200
-    found = 0
-    dice = random.Random(17)
-    with subprocess.Popen(
-        [sys.executable, "-c", KILLED_WORKERS, tmp_path, bench.token],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
-    ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        for number in range(kills):
-            server.stdin.write("\n")
-            pid, worker_id = server.stdout.readline().split()
-            moment = time.perf_counter() + dice.uniform(0, 0.0012)
-            while time.perf_counter() < moment:
-                pass
-            os.kill(int(pid), signal.SIGKILL)
-            until(lambda id=worker_id: can_be_held(tmp_path, id))  # type: ignore[misc] # mypy cannot infer the lambda
-            token = f"{bench.token}-{number}"
-            found += bool(processes.find(token))
-            assert processes.end_all(token) == []
-        server.stdin.close()
-        server.wait()
-
-    assert bearing(bench.token) == set()
-    assert 0 < found < kills, "the kills did not hit the start"

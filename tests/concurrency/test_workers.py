@@ -2,15 +2,18 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from queuectl import logs
+from queuectl import liveness, logs, processes
+from queuectl.errors import QueueCtlError
 from queuectl.job import State
 from queuectl.specs import JobSpec
 from queuectl.times import from_text
@@ -130,6 +133,94 @@ def test_a_stop_while_a_worker_is_being_replaced_leaves_none(queue: RealQueue) -
     queue.kill(first)
     queue.stop()
     until(lambda: queue.started() == [], what="all to be gone")
+
+
+def test_a_stop_while_the_only_worker_is_being_replaced_leaves_none(queue: RealQueue) -> None:
+    """For a moment its pool has no worker by which it could be known."""
+    [worker] = queue.start(1)
+    queue.kill(worker)
+    until(lambda: queue.worker_pids() == [], longest_s=0.001)
+    queue.stop()
+    assert queue.started() == []
+
+
+def stop_next_worker(queue: RealQueue, pool_pid: int) -> int:
+    """Kill the only worker of a pool, and stop the next by SIGSTOP before it has made its file; return its PID."""
+    children = Path(f"/proc/{pool_pid}/task/{pool_pid}/children")
+    while True:
+        old = int(children.read_text())
+        queue.kill(old)
+        new = until(lambda old=old: {int(pid) for pid in children.read_text().split()} - {old}, longest_s=0.0)  # type: ignore[misc]
+        worker = new.pop()
+        os.kill(worker, signal.SIGSTOP)
+        if worker not in queue.worker_pids():
+            return worker
+        os.kill(worker, signal.SIGCONT)
+
+
+def is_pending(pid: int, number: int) -> bool:
+    """Whether a signal waits for a process."""
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(status["ShdPnd"], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_stop_reaches_a_worker_that_is_just_being_started(queue: RealQueue, data_dir: Path) -> None:
+    """It has no file yet by which it could be known: its pool tells it."""
+    queue.start(1)
+    [pool] = queue.pools()
+    worker = stop_next_worker(queue, pool.pid)
+    with ThreadPoolExecutor(1) as executor:
+        stopping = executor.submit(queue.stop, limit_s=-5)
+        until(lambda: is_pending(worker, signal.SIGUSR1), what="the pool to tell it")
+        os.kill(worker, signal.SIGCONT)
+        assert stopping.result() == []
+    assert queue.started() == []
+
+
+ORPHAN = """
+import multiprocessing, sys
+from pathlib import Path
+from queuectl import supervisor
+receiver, sender = multiprocessing.Pipe(duplex=False)
+gone = 2**22 + 1  # no process has such a number
+supervisor.work(None, Path(sys.argv[1]), gone, sender)
+print(receiver.poll())
+"""
+
+
+def test_a_worker_whose_pool_died_while_it_was_started_does_not_begin(data_dir: Path) -> None:
+    """Whoever stops all workers at that moment can know neither of them."""
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHAN, data_dir], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")
+    assert liveness.read_workers(data_dir) == []
+
+
+def test_a_stopped_worker_outlives_its_pool(queue: RealQueue, tmp_path: Path) -> None:
+    """The kernel hangs up on it, and lets it go on."""
+    [id] = queue.enqueue(f"touch {tmp_path}/begun; until test -e {tmp_path}/go; do sleep 0.01; done")
+    [worker] = queue.start(1)
+    until((tmp_path / "begun").exists)
+    os.kill(worker, signal.SIGSTOP)
+    for pool in queue.pools():
+        queue.kill(pool)
+    (tmp_path / "go").touch()
+    job = queue.await_state(id, State.COMPLETED)
+    assert (job.attempts, job.crashes) == (1, 0)
+    assert queue.worker_pids() == [worker]
+
+
+def test_the_pid_of_a_worker_in_another_container_is_not_signalled(
+    queue: RealQueue, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here that number is somebody else's."""
+    queue.start(1)
+    monkeypatch.setattr(processes, "pid_namespace", lambda: "pid:[17]")
+    with pytest.raises(QueueCtlError, match="container"):
+        queue.stop()
+    assert len(queue.worker_pids()) == 1
 
 
 def test_no_variable_is_set_that_nobody_has_set(queue: RealQueue, data_dir: Path) -> None:

@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Let no limit of the short form end a long run: each long test has limits of its own."""
     if config.getoption("--long"):
         for item in items:
-            item.add_marker(pytest.mark.timeout(0))
+            item.add_marker(pytest.mark.timeout(0), append=False)
 
 
 @pytest.fixture

@@ -45,7 +45,8 @@ class QueueLock:
                 os.close(self._fd)
                 self._fd = fd
         except BaseException:
-            unlock_descriptor(self._fd)  # Ctrl-C may have come just after it was taken
+            for fd in (self._fd, self._gate):  # Ctrl-C may have come just after one was taken
+                unlock_descriptor(fd)
             raise
 
     def __exit__(
@@ -60,15 +61,21 @@ class QueueLock:
 
     def _wait(self) -> None:
         deadline = None if self.deadline_s is None else time.monotonic() + self.deadline_s
-        self._poll(self._gate, _GATE_PAUSES_S, deadline)
+        # Whoever is next may have been stopped: those behind look for themselves, if less often.
+        if self._poll((self._gate, self._fd), _GATE_PAUSES_S, deadline) == self._fd:
+            return
         try:
-            self._poll(self._fd, _LOCK_PAUSES_S, deadline)
+            self._poll((self._fd,), _LOCK_PAUSES_S, deadline)
         finally:
             unlock_descriptor(self._gate)
 
-    def _poll(self, fd: int, pauses_s: tuple[float, float], deadline: float | None) -> None:
+    def _poll(self, fds: tuple[int, ...], pauses_s: tuple[float, float], deadline: float | None) -> int:
+        """Return the first of *fds* that could be locked."""
         pause_s, longest_s = pauses_s
-        while not lock_descriptor(fd, blocking=False):
+        while True:
+            for fd in fds:
+                if lock_descriptor(fd, blocking=False):
+                    return fd
             if deadline is not None and time.monotonic() > deadline:
                 msg = (
                     f"The queue has been locked for {self.deadline_s:g} s by {holder_of(self._path)}: "

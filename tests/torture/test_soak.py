@@ -1,0 +1,113 @@
+"""T9: workers that go on and on, with somebody who enqueues all the time, and somebody who clears up."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+
+from queuectl.job import State
+from tests.real_queue import RealQueue
+from tests.torture.conftest import Figures
+from tests.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKERS, BATCH, WAITING = 4, 100, 200
+
+
+class Sample(NamedTuple):
+    """What the queue takes at one moment; all sums over its pool and workers but *files*, the most of one."""
+
+    jobs: int
+    at: float
+    cpu_s: float
+    memory: int
+    files: int
+    folder: int
+
+
+def sample(queue: RealQueue, processes: list[psutil.Process], jobs: int) -> Sample:
+    times = [process.cpu_times() for process in processes]
+    return Sample(
+        jobs=jobs,
+        at=time.monotonic(),
+        cpu_s=sum(one.user + one.system + one.children_user + one.children_system for one in times),
+        memory=sum(process.memory_info().rss for process in processes),
+        files=max(process.num_fds() for process in processes),
+        folder=sum(blocks(path) for path in (queue.folder, *queue.folder.rglob("*"))) * 512,
+    )
+
+
+def blocks(path: Path) -> int:
+    with suppress(FileNotFoundError):  # outputs come and go
+        return path.lstat().st_blocks
+    return 0
+
+
+def clear_up(queue: RealQueue) -> None:
+    subprocess.run(
+        [
+            sys.executable,
+            ROOT / "queuectl.py",
+            "--data",
+            queue.folder,
+            "remove",
+            "--all",
+            "--state",
+            "completed",
+            "--yes",
+        ],
+        stdout=subprocess.DEVNULL,
+        check=True,
+        timeout=600,
+    )
+
+
+@pytest.mark.timeout(600)  # a minute where nothing else runs
+def test_nothing_grows_and_nothing_slows_down(
+    queue: RealQueue, volume: Callable[[int, int], int], figure: Figures, is_long: bool
+) -> None:
+    """What waits is never much; what has ended is removed now and then, so that the folder could stay as it is."""
+    jobs, clear_at = volume(20_000, 1_000_000), volume(1000, 10_000)
+    queue.start(WORKERS)
+    processes = [psutil.Process(pid) for pid in queue.worker_pids()] + queue.pools()
+    samples: list[Sample] = []
+    removed = 0
+    enqueued = 0
+    while not samples or samples[-1].jobs < jobs:
+        counts = queue.store.counts()
+        done = removed + counts[State.COMPLETED]
+        if counts[State.PENDING] < WAITING and enqueued < jobs:
+            queue.enqueue(*[":"] * BATCH)
+            enqueued += BATCH
+        if counts[State.COMPLETED] >= clear_at or done == jobs:
+            clear_up(queue)
+            removed = enqueued - sum(queue.store.counts().values())
+        if done >= len(samples) * jobs / 10:
+            samples.append(sample(queue, processes, done))
+        time.sleep(0.01)
+
+    tenths = list(pairwise(samples))
+    rates = [(after.jobs - before.jobs) / (after.at - before.at) for before, after in tenths]
+    cpu_rates = [(after.jobs - before.jobs) / (after.cpu_s - before.cpu_s) for before, after in tenths]
+    figure("jobs a second, in each tenth", " ".join(f"{rate:.0f}" for rate in rates))
+    figure("jobs a second of processor time, in each tenth", " ".join(f"{rate:.0f}" for rate in cpu_rates))
+    figure("memory of the pool and its workers, MB", " ".join(f"{each.memory / 1e6:.1f}" for each in samples))
+    figure("most open files of one", " ".join(str(each.files) for each in samples))
+    figure("folder, kB", " ".join(f"{each.folder / 1e3:.0f}" for each in samples))
+    # After a tenth all that is made once is there. What else the machine does is no matter of the queue's.
+    early, last = samples[1], samples[-1]
+    assert cpu_rates[-1] >= 0.9 * cpu_rates[0]
+    assert last.memory < early.memory * 1.1 + 2_000_000
+    assert last.files <= early.files
+    assert max(each.folder for each in samples[2:]) < max(each.folder for each in samples[1:3]) * 1.5 + 200_000
+    assert all(process.is_running() for process in processes), "none had to be replaced"
+    queue.stop()
+    until(lambda: queue.started() == [])
+    assert sum(queue.store.counts().values()) == 0
