@@ -1,8 +1,10 @@
 """Where the output of attempts is kept: two files each, named by the job's place in the queue, never by its id."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 from queuectl.job import Job
+from queuectl.stores.local import disk
 
 _JOBS_A_FOLDER = 1000
 
@@ -16,6 +18,14 @@ def output_paths(folder: Path, job: Job, attempt: int) -> tuple[Path, Path]:
     shard = folder / "logs" / f"{number // _JOBS_A_FOLDER:06d}"
     name = f"{number}-{job.earlier_attempts + attempt}"
     return shard / f"{name}.out", shard / f"{name}.err"
+
+
+def open_output(path: Path) -> BinaryIO | None:
+    """Open one of those files, None if there is none; raise ``OSError`` for a link, which may lead anywhere."""
+    try:
+        return open(disk.open_to_read(path), "rb")  # noqa: PTH123 - it is a descriptor
+    except FileNotFoundError:
+        return None
 
 
 def remove_outputs(folder: Path, job: Job) -> None:

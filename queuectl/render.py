@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from queuectl import times
+from queuectl import logs, times
 from queuectl.commands import results
 from queuectl.job import Job, State
 
@@ -340,4 +340,8 @@ def _setting_data(row: results.SettingRow) -> dict[str, object]:
 
 
 def _read_text(path: Path) -> str:
-    return path.read_bytes().decode(errors="replace") if path.exists() else ""
+    source = logs.open_output(path)
+    if source is None:
+        return ""
+    with source:
+        return source.read().decode(errors="replace")

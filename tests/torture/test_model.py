@@ -298,7 +298,7 @@ class TwoProcesses(RuleBasedStateMachine):
             store.flush()
         self.disturb(0, "renew")
         still = [job for job in self.model.jobs() if job.state is not State.IN_PROGRESS][:1]
-        changed: dict[str, dict[str, Any] | None] = {}
+        changed: dict[str, Any] = {}
         if what == "add":
             id = next((id for id in IDS if id not in self.states), None)
             changed = {id: {"id": id, "command": "by hand", "max_retries": 2}} if id else {}
@@ -308,13 +308,14 @@ class TwoProcesses(RuleBasedStateMachine):
             changed = {job.id: None for job in still}
             self.model.remove(list(changed))
         elif what in ("change", "revive", "bury"):
-            fields: dict[str, Any] = {
+            edits: dict[str, dict[str, Any]] = {
                 "change": {"command": "changed by hand", "timeout": 9.5},
                 "revive": {"state": State.PENDING, "attempts": 0, "crashes": 0, "run_at": None},
                 "bury": {"state": State.DEAD},
-            }[what]
+            }
+            fields = edits[what]
             edited = [msgspec.structs.replace(job, **fields) for job in still]
-            changed = {job.id: fields for job in still}
+            changed = {job.id: dict(fields) for job in still}
             self.model._put(edited)
         self.edit(indent, by_rename, changed)
         for name in changed:
@@ -355,7 +356,7 @@ class TwoProcesses(RuleBasedStateMachine):
         assert plain(jobs) == plain(self.model.jobs())
         assert len({job.seq for job in jobs}) == len(jobs)
         assert {job.id: job.state for job in jobs} == self.states
-        assert store.counts() == self.model.counts() == {state: 0 for state in State} | Counter(self.states.values())
+        assert store.counts() == self.model.counts() == dict.fromkeys(State, 0) | Counter(self.states.values())
         assert sorted(job.id for job in store.claimed()) == sorted(job.id for job in self.model.claimed())
         for job in jobs:
             self.check_limit(job)
