@@ -28,6 +28,15 @@ def open_output(path: Path) -> BinaryIO | None:
         return None
 
 
+def read_output(path: Path) -> str:
+    """Return what is in one of those files, as text."""
+    source = open_output(path)
+    if source is None:
+        return ""
+    with source:
+        return source.read().decode(errors="replace")
+
+
 def remove_outputs(folder: Path, job: Job) -> None:
     """Remove what all attempts of *job* have written."""
     for attempt in range(1 - job.earlier_attempts, job.attempts + 1):

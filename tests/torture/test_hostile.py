@@ -229,13 +229,13 @@ class Stage:
     def check(self, act: Callable[[Context], int], what: object) -> None:
         """Do *act*, and hold its ending and its words against what is promised."""
         assert self.context is not None
-        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(2))
-        self.patch.setattr(sys, "stdout", out)
-        self.patch.setattr(sys, "stderr", err)
+        streams = [io.BytesIO(), io.BytesIO()]
+        for name, stream in zip(("stdout", "stderr"), streams, strict=True):
+            self.patch.setattr(sys, name, io.TextIOWrapper(stream, "utf-8", "backslashreplace", write_through=True))
         began, began_cpu = time.monotonic(), time.process_time()
         code = act(self.context)
         took_s, cpu_s = time.monotonic() - began, time.process_time() - began_cpu
-        said = [stream.buffer.getvalue().decode() for stream in (out, err) if not stream.flush()]  # type: ignore[attr-defined]
+        said = [stream.getvalue().decode() for stream in streams]
         assert code in ENDINGS, (what, code)
         assert code == 0 or any(said), what
         assert not any(word in said[1] for word in ("Traceback", "Something unexpected")), (what, said)
@@ -400,7 +400,11 @@ def test_a_table_of_hostile_lines_goes_through_the_real_program(queuectl: QueueC
     assert {path.name for path in tmp_path.iterdir()} == {"data"}
 
 
-@pytest.mark.parametrize("text, code", [pair for pair in TABLE if pair[1] and len(pair[0]) < 90_000][::6])
+#: Of these, some as the one command of the program, which then may read from its standard input.
+SOME = [(text, code) for text, code in TABLE if code and len(text) < 90_000 and "-f" not in text][::6]
+
+
+@pytest.mark.parametrize("text, code", SOME)
 def test_a_hostile_line_ends_with_its_exit_code(queuectl: QueueCtl, text: str, code: int) -> None:
     queuectl.run("enqueue --id ok -- true\n")
     done = queuectl.run(b"", "-c", text.replace("\0", "\x01"))
