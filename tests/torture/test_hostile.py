@@ -20,7 +20,7 @@ from queuectl.commands import line as line_module
 from queuectl.commands import wait
 from queuectl.commands.context import Context, Mode
 from queuectl.commands.line import run_line
-from queuectl.errors import ExitCode, SyntaxProblem, UsageError
+from queuectl.errors import DuplicateId, ExitCode, SyntaxProblem, UsageError
 from queuectl.specs import read_specs
 from queuectl.stores.local import disk
 from queuectl.stores.local.store import LocalStore
@@ -294,7 +294,7 @@ def test_any_line_ends_at_once_with_a_code_and_words(
         if kind < 0.9:
             stage.check(lambda context, line=line: run_line(line, context), line)  # type: ignore[misc]
         elif kind < 0.95:  # as the words of a command line
-            words = line.split(" ")
+            words = line.replace("\0", "").split(" ")
             stage.check(lambda context, words=words: run_line(words, context), words)  # type: ignore[misc]
         else:  # as a part of a script, in whatever encoding
             text = line.encode("utf-8", "surrogatepass") + dice.choice([b"", dice.randbytes(3)])
@@ -322,7 +322,7 @@ def test_any_spec_is_read_or_refused_at_its_place(
             found[f"{min(len(specs), 3)} jobs"] += 1
             for each in specs:
                 each.command.encode()
-        except UsageError as error:
+        except (UsageError, DuplicateId) as error:
             found[type(error).__name__] += 1
             has_place = not isinstance(error, SyntaxProblem) or 0 <= error.offset <= len(error.text)
         except Exception:
