@@ -3,15 +3,16 @@
 The files alone are examined in ``stores/local/examine`` and mended in ``stores/local/repair``.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from queuectl import liveness, processes, rescue
 from queuectl.job import Job
 from queuectl.stores.base import Store
-from queuectl.stores.local import bells, view
+from queuectl.stores.local import bells, disk
 from queuectl.stores.local.examine import examine
 from queuectl.stores.local.findings import Finding, damage, warning
 
@@ -107,15 +108,15 @@ def _pids(folder: Path, infos: dict[str, liveness.WorkerInfo]) -> list[Finding]:
     """Return a finding if ``worker_pids.json`` names what is no worker; nothing relies on that file."""
     path = folder / "worker_pids.json"
     try:
-        content, _ = view.read_file(path)
+        content, _ = disk.read_file(path)
     except OSError:
         return []
     try:
-        named = json.loads(content or b"[]")
-    except ValueError:
+        named = msgspec.json.decode(content or b"[]", type=list[int])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         named = None
     remedy = 'the next "worker start" writes it anew'
-    if not isinstance(named, list):
+    if named is None:
         return [warning("pids", path, "it is no list of PIDs", remedy, can_repair=True)]
     live = {info.pid for info in infos.values() if info.is_alive}
     gone = [pid for pid in named if pid not in live]

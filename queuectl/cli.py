@@ -23,6 +23,7 @@ from queuectl.script import run_file, run_script
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with *argv* (None: as it was called) and return its exit code."""
     _open_streams()
+    os.umask(os.umask(0) & 0o077)  # one that takes rights from the owner would leave files that nobody can use
     if completion_script.VARIABLE in os.environ:
         return completion_script.answer(program, root, os.environ[completion_script.VARIABLE])
     words = [_as_utf8(word) for word in sys.argv[1:]] if argv is None else list(argv)

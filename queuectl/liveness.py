@@ -266,7 +266,7 @@ def _probe(path: Path) -> WorkerInfo | None:
 
 def _info(worker_id: str, fd: int, *, is_alive: bool) -> WorkerInfo:
     for _ in range(_READ_TRIES):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             record = json.loads(os.pread(fd, RECORD_SIZE, 0))
             if isinstance(record, dict):
                 return _info_of(worker_id, record, is_alive=is_alive)

@@ -2,8 +2,10 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from queuectl.job import Job
+from queuectl.stores.local import disk
 
 _JOBS_A_FOLDER = 1000
 
@@ -17,6 +19,23 @@ def output_paths(folder: Path, job: Job, attempt: int) -> tuple[Path, Path]:
     shard = folder / "logs" / f"{number // _JOBS_A_FOLDER:06d}"
     name = f"{number}-{job.earlier_attempts + attempt}"
     return shard / f"{name}.out", shard / f"{name}.err"
+
+
+def open_output(path: Path) -> BinaryIO | None:
+    """Open one of those files, None if there is none; raise ``OSError`` for a link, which may lead anywhere."""
+    try:
+        return open(disk.open_to_read(path), "rb")  # noqa: PTH123 - it is a descriptor
+    except FileNotFoundError:
+        return None
+
+
+def read_output(path: Path) -> str:
+    """Return what is in one of those files, as text."""
+    source = open_output(path)
+    if source is None:
+        return ""
+    with source:
+        return source.read().decode(errors="replace")
 
 
 def remove_outputs(folder: Path, job: Job) -> None:

@@ -6,6 +6,7 @@ nothing here reads the queue, for a key must not wait for a disk.
 
 import asyncio
 import os
+import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -209,8 +210,13 @@ def _make_private(file: Path) -> bool:
     """Make *file* one that only its owner may read, for commands may hold secrets; return whether that was possible."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        file.chmod(0o600)
+        fd = os.open(file, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError:
         return False
-    return True
+    try:
+        os.fchmod(fd, 0o600)
+        return stat.S_ISREG(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)

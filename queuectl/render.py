@@ -4,15 +4,15 @@ Text from jobs is not trusted: control characters are shown, never sent. The
 layout is that of a pipe, where nothing is ever cut; ``display`` fits it to a terminal.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import singledispatch
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from queuectl import times
+from queuectl import logs, times
 from queuectl.commands import results
 from queuectl.job import Job, State
 
@@ -225,15 +225,25 @@ def _(result: results.SettingChanged) -> Iterator[str]:
 def _(result: results.Json) -> Iterator[str]:
     value = as_data(result.result)
     if not isinstance(value, list):
-        yield msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+        yield _json(msgspec.json.format(msgspec.json.encode(value), indent=2))
     elif not value:
         yield "[]"
     else:
         # One element a line, so that lines can be searched and a long answer is never held twice.
         yield "["
         for number, element in enumerate(value, start=1):
-            yield f" {msgspec.json.encode(element).decode()}{',' if number < len(value) else ''}"
+            yield f" {_json(msgspec.json.encode(element))}{',' if number < len(value) else ''}"
         yield "]"
+
+
+def _json(document: bytes) -> str:
+    """Return *document* with escapes for all that cannot be seen, which in JSON can only stand in strings."""
+    text = document.decode()
+    return text if text.isprintable() else _UNSEEN.sub(_escape_in_json, text)
+
+
+def _escape_in_json(sign: re.Match[str]) -> str:
+    return "\n" if sign[0] == "\n" else json.dumps(sign[0])[1:-1]
 
 
 def as_data(result: results.Result) -> Any:
@@ -262,8 +272,8 @@ def as_data(result: results.Result) -> Any:
             return {
                 "id": result.id,
                 "attempt": result.attempt,
-                "stdout": _read_text(result.stdout),
-                "stderr": _read_text(result.stderr),
+                "stdout": logs.read_output(result.stdout),
+                "stderr": logs.read_output(result.stderr),
             }
     raise NotImplementedError(type(result).__name__)
 
@@ -337,7 +347,3 @@ def origin(row: results.SettingRow) -> str:
 def _setting_data(row: results.SettingRow) -> dict[str, object]:
     setting = row.setting
     return {"key": setting.key, "value": row.value, "default": setting.default, "origin": origin(row)}
-
-
-def _read_text(path: Path) -> str:
-    return path.read_bytes().decode(errors="replace") if path.exists() else ""

@@ -23,7 +23,11 @@ def from_text(text: str) -> datetime:
     if moment.tzinfo is None:
         msg = f"a time without a zone: {text!r}"
         raise ValueError(msg)
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:  # in another zone it is before the first year, or after the last one
+        msg = f"a time that no calendar has: {text!r}"
+        raise ValueError(msg) from error
 
 
 def from_epoch(seconds: float) -> datetime:
@@ -34,7 +38,7 @@ def from_epoch(seconds: float) -> datetime:
 def is_text(text: str) -> bool:
     """Whether *text* is a point in time just as ``to_text`` writes it."""
     try:
-        return to_text(datetime.fromisoformat(text)) == text
+        return to_text(from_text(text)) == text
     except ValueError:
         return False
 

@@ -99,16 +99,17 @@ def show(context: Context, id: str) -> Result:
     return JobDetails(context.store.job(id))
 
 
-@click.command("logs", cls=Command, examples=("logs job1", "logs job1 --attempt 2"))
+@click.command("logs", cls=Command, examples=("logs job1", "logs job1 --attempt 2", "logs job1 --raw"))
 @click.argument("id", shell_complete=job_ids(*(set(State) - {State.PENDING})))
 @click.option("--attempt", type=int, help="Which attempt, counted from 1; the last one if not given.")
+@click.option("--raw", "is_raw", is_flag=True, help="Print it unchanged at a terminal, too, with all it may do there.")
 @reads
 @click.pass_obj
-def logs(context: Context, id: str, attempt: int | None) -> Result:
+def logs(context: Context, id: str, attempt: int | None, is_raw: bool) -> Result:
     """Print what an attempt of a job has written.
 
     Its standard output goes to standard output, its standard error to standard error: unchanged into a pipe or file,
-    with control characters made visible at a terminal.
+    with control characters made visible at a terminal (unless it is --raw).
     """
     job = context.store.job(id)
     if job.attempts == 0:
@@ -123,7 +124,7 @@ def logs(context: Context, id: str, attempt: int | None) -> Result:
 
     chosen = attempt or job.attempts
     stdout, stderr = log_files.output_paths(context.folder, job, chosen)
-    return JobOutput(id=id, attempt=chosen, stdout=stdout, stderr=stderr)
+    return JobOutput(id=id, attempt=chosen, stdout=stdout, stderr=stderr, is_raw=is_raw)
 
 
 @click.command(

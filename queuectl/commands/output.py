@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from queuectl import render, screen
+from queuectl import logs, render, screen
 from queuectl.commands.results import JobOutput, Result, Text
 
 _CHUNK = 65536  # bytes or characters written at a time
@@ -35,8 +35,8 @@ def write(
             exit_code = write(part, clock=clock, is_script=is_script)
         return exit_code
     if isinstance(answer, JobOutput):
-        _copy(answer.stdout, sys.stdout)
-        _copy(answer.stderr, sys.stderr)
+        _copy(answer.stdout, sys.stdout, is_raw=answer.is_raw)
+        _copy(answer.stderr, sys.stderr, is_raw=answer.is_raw)
         return answer.exit_code
     shows = screen.detect(sys.stdout, os.environ, is_script=is_script)
     if shows is None:
@@ -114,15 +114,16 @@ def _write_lines(lines: Iterator[str], stream: TextIO) -> None:
     stream.flush()
 
 
-def _copy(path: Path, stream: TextIO) -> None:
+def _copy(path: Path, stream: TextIO, *, is_raw: bool) -> None:
     """Copy the output of a job: its very bytes to a pipe or file, to a terminal what is safe to show."""
-    if not path.exists():
+    source = logs.open_output(path)
+    if source is None:
         return
     stream.flush()
-    shows = stream.isatty()
+    shows = stream.isatty() and not is_raw
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     text = ""
-    with path.open("rb") as source:
+    with source:
         while chunk := source.read(_CHUNK):
             if not shows:
                 stream.buffer.write(chunk)

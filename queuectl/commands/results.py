@@ -73,6 +73,7 @@ class JobOutput(Result, frozen=True):
     attempt: int
     stdout: Path
     stderr: Path
+    is_raw: bool = False  #: whether a terminal, too, gets the very bytes
 
 
 class JobsCancelled(Result, frozen=True):

@@ -115,16 +115,37 @@ def test_a_folder_that_is_a_link_is_the_users_choice(
     assert '"x"' in (folder / "jobs.json").read_text()
 
 
-def test_settings_that_are_a_link_are_read_and_not_replaced(
-    take: Callable[[str], Path], queuectl: QueueCtl, tmp_path: Path
+@pytest.mark.parametrize("target", ["../mine.json", "../nowhere"])
+def test_settings_that_are_a_link_are_neither_read_nor_replaced(
+    take: Callable[[str], Path], queuectl: QueueCtl, tmp_path: Path, target: str
 ) -> None:
     folder = take("seed")
     (folder / "config.json").rename(tmp_path / "mine.json")
-    (folder / "config.json").symlink_to("../mine.json")
-    assert queuectl.run(b"", "config", "get", "base").out == "3\n"
-    done = queuectl.run(b"", "config", "set", "base", "4")
-    assert (done.code, "symbolic link" in done.err) == (5, True)
+    (folder / "config.json").symlink_to(target)
+    for command in (("get", "base"), ("set", "base", "4")):
+        done = queuectl.run(b"", "config", *command)
+        assert (done.code, done.out, "symbolic link" in done.err) == (5, "", True)
     assert (folder / "config.json").is_symlink()
+
+
+def test_settings_that_are_a_pipe_are_refused_at_once(take: Callable[[str], Path], queuectl: QueueCtl) -> None:
+    folder = take("seed")
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")
+    done = queuectl.run(b"", "config", "get", "base")
+    assert (done.code, "not a plain file" in done.err) == (5, True)
+
+
+@pytest.mark.parametrize("name", ["logs", "workers"])
+def test_a_folder_in_the_folder_that_is_a_link_is_refused(
+    take: Callable[[str], Path], queuectl: QueueCtl, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (take("seed") / name).symlink_to(tmp_path / "elsewhere")
+    done = queuectl.run(b"", "enqueue", "--id", "x", "--", "true")
+    assert (done.code, "symbolic link" in done.err) == (5, True)
+    assert not any((tmp_path / "elsewhere").iterdir())
+    assert queuectl.run(b"", "doctor").code == 5
 
 
 def test_a_folder_of_somebody_else_is_refused(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -608,6 +608,28 @@ def test_an_edit_while_workers_run_is_merged(
     ]
 
 
+@pytest.mark.parametrize("seq", [None, 0, 77])
+def test_a_program_that_keeps_no_numbers_does_not_undo_a_claim(
+    data_dir: Path, open_store: Callable[[], OneProcess], seq: int | None
+) -> None:
+    """It writes back what it has read before the claim, and has dropped or changed what it does not know."""
+    worker = open_store()
+    worker.enqueue(specs("a", "b"), now=NOW)
+    with worker._engine.locked():
+        worker._engine.renew()
+    jobs = read(data_dir)
+    running = claim(worker)
+    worker.flush()
+    for job in jobs:
+        del job["seq"]
+        job |= {} if seq is None else {"seq": seq}
+    write(data_dir / "jobs.json", json.dumps(jobs))
+    other = open_store()
+    assert other.job("a").claim == running.claim
+    assert claim(other).id == "b"
+    assert worker.settle(running, OK, next_claim=None, now=NOW).settled is not None
+
+
 def test_a_copied_line_is_a_job_of_its_own(data_dir: Path, open_store: Callable[[], OneProcess]) -> None:
     """A person copies the line of a running job, and gives the copy another id, but leaves its number."""
     store = open_store()

@@ -194,6 +194,7 @@ def test_only_the_blank_of_a_job_names_it() -> None:
         '{\n {"id":"a"}\n}\n',
         '[\n {"id":"a"}\n]\n[\n]\n',
         '[\n {"id":"a"}\n]\nx',
+        '[\n {"id":"a"}\n \v \n]\n',
     ],
 )
 def test_what_is_not_our_form_is_not_scanned(text: str) -> None:

@@ -148,6 +148,16 @@ def test_no_result_passes_on_control_characters(result: results.Result) -> None:
     assert all("\x1b" not in line and "\n" not in line for line in lines(result))
 
 
+def test_json_holds_escapes_for_what_cannot_be_seen() -> None:
+    hostile = job("a", "\x9b31m\x7f\u202e\U000e0041\x1b[2J")
+    for result in (results.JobTable([hostile]), results.JobDetails(hostile)):
+        printed = text(results.Json(result))
+        assert printed.isascii()
+        assert printed.replace("\n", "").isprintable()
+        [found] = [json.loads(printed)] if isinstance(result, results.JobDetails) else json.loads(printed)
+        assert found["command"] == hostile.command
+
+
 def test_json_is_one_document_of_stored_jobs() -> None:
     printed = text(results.Json(results.JobTable([JOB3, job("a", "\x1b[2J\n", env={"K": "v"})])))
     assert json.loads(printed)[0] == {

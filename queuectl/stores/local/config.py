@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from queuectl.errors import StoreDamaged, UsageError
+from queuectl.errors import StoreDamaged, StoreError, UsageError
 from queuectl.settings import Settings, Value, check_value, find_setting, resolve
-from queuectl.stores.local import disk
+from queuectl.stores.local import disk, foreign
 
 log = logging.getLogger("queuectl")
 _Stamp = tuple[int, int, int] | None
@@ -31,7 +31,7 @@ class ConfigFile:
         if self._settings is None or stamp != self._stamp:
             try:
                 self._settings = resolve(self._read() if stamp else {})
-            except (StoreDamaged, OSError) as error:
+            except (StoreError, OSError) as error:
                 if self._settings is None or not self.is_tolerant:
                     raise
                 log.error("%s The settings from before hold.", error)
@@ -40,8 +40,6 @@ class ConfigFile:
 
     def change(self, key: str, value: Value, *, is_set: bool) -> None:
         """Set or unset one setting, durable on return; to be called under the lock."""
-        if self._path.is_symlink():
-            disk.open_file(self._path)  # which says what is wrong: a new file would take the place of the link
         chosen = dict(self._read() if _stamp(self._path) else {})
         chosen.pop(key, None)
         if is_set:
@@ -51,7 +49,11 @@ class ConfigFile:
 
     def _read(self) -> dict[str, Value]:
         try:
-            return read_settings(self._path.read_bytes())
+            content, _ = disk.read_file(self._path)
+        except OSError as error:
+            raise disk.refusal(self._path, error) from error
+        try:
+            return read_settings(content)
         except UsageError as error:
             msg = f"{self._path} cannot be read as settings: {error} Nothing was changed: mend that file."
             raise StoreDamaged(msg, path=str(self._path)) from error
@@ -74,14 +76,9 @@ def read_settings(content: bytes) -> dict[str, Value]:
 
 def read_pairs(content: bytes) -> list[tuple[str, Any]]:
     """Return what *content* says, in its order; raise ``UsageError`` with the place if it is not an object."""
-    import json  # tells where a syntax error is, and keeps what is there twice
-
     try:
-        found = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_Pairs)
-    except json.JSONDecodeError as error:
-        msg = f"line {error.lineno}, column {error.colno}: {error.msg}."
-        raise UsageError(msg) from error
-    except (UnicodeDecodeError, RecursionError) as error:
+        found = foreign.read_json(content, _Pairs)
+    except foreign.Unreadable as error:
         msg = f"{error}."
         raise UsageError(msg) from error
     if not isinstance(found, _Pairs):
@@ -101,7 +98,7 @@ def write_pids(folder: Path, pids: Iterable[int]) -> None:
 
 def _stamp(path: Path) -> _Stamp:
     try:
-        status = path.stat()
+        status = path.lstat()
     except FileNotFoundError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino

@@ -17,6 +17,7 @@ from queuectl.errors import StoreUnavailable
 
 FILE_MODE = 0o600
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+_OPEN_TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _FALLOC_FL_KEEP_SIZE = 1
 _NO_FILE = "is not a plain file: move it away"
 _WHY_CLOSED = {
@@ -37,9 +38,13 @@ def open_file(path: Path, *, create: bool = False) -> int:
     try:
         return _open(path, create=create)
     except OSError as error:
-        if (why := _WHY_CLOSED.get(error.errno or 0)) is None:
-            raise
-        raise closed(path, why) from error
+        raise refusal(path, error) from error
+
+
+def refusal(path: Path, error: OSError) -> OSError | StoreUnavailable:
+    """Return what to raise for *path*, which could not be opened: words, where there are any that help."""
+    why = _WHY_CLOSED.get(error.errno or 0)
+    return error if why is None else closed(path, why)
 
 
 def closed(path: Path, why: str) -> StoreUnavailable:
@@ -63,6 +68,25 @@ def _open(path: Path, *, create: bool) -> int:
         os.close(fd)
         raise closed(path, _NO_FILE)
     return fd
+
+
+def open_to_read(path: Path) -> int:
+    """Open the plain file *path* for reading; raise ``OSError`` for a link, or whatever else it is."""
+    fd = os.open(path, _OPEN_TO_READ)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EISDIR, "no plain file", str(path))
+    return fd
+
+
+def read_file(path: Path) -> tuple[bytes, os.stat_result]:
+    """Return what is in the plain file *path*, and its status; raise ``OSError`` if it is none."""
+    fd = open_to_read(path)
+    try:
+        status = os.fstat(fd)
+        return read_at(fd, status.st_size, 0), status
+    finally:
+        os.close(fd)
 
 
 def read_at(fd: int, size: int, offset: int) -> bytes:

@@ -16,8 +16,8 @@ import msgspec
 
 from queuectl.errors import StoreDamaged, UsageError
 from queuectl.job import Job, State
+from queuectl.stores.local import disk, foreign, records, takeover, view
 from queuectl.stores.local import folder as folders
-from queuectl.stores.local import foreign, records, takeover, view
 from queuectl.stores.local.config import read_settings
 from queuectl.stores.local.files import litter
 from queuectl.stores.local.findings import Finding, damage, note, warning
@@ -115,9 +115,8 @@ def _file(path: Path) -> Iterator[Finding]:
     status = path.lstat()
     is_folder = path.name in (folders.WORKERS, folders.LOGS)
     if stat.S_ISLNK(status.st_mode):
-        if not is_folder:
-            what = f"it is a symbolic link to {path.readlink()}, and changes would go elsewhere"
-            yield damage("symlink", path, what, "put the file itself in its place")
+        what = f"it is a symbolic link to {path.readlink()}, and changes would go elsewhere"
+        yield damage("symlink", path, what, f"put the {'folder' if is_folder else 'file'} itself in its place")
         return
     if is_folder != stat.S_ISDIR(status.st_mode) or not (is_folder or stat.S_ISREG(status.st_mode)):
         what = "it is no folder" if is_folder else "it is no plain file"
@@ -144,7 +143,7 @@ def _others(folder: Path) -> Iterator[Finding]:
 
 def _config(path: Path) -> Iterator[Finding]:
     try:
-        content, _ = view.read_file(path)
+        content, _ = disk.read_file(path)
     except OSError:
         return  # there is none, or what it is has been said
     try:
@@ -172,7 +171,7 @@ def _jobs(folder: Path, seen: View) -> tuple[list[Finding], list[Job]]:
         return [*missing, *_each(folder, seen)], []
     contents = {file: bytearray(seen.data.get(file, b"")) for file in File}
     as_they_are = {file: bytes(content) for file, content in contents.items()}
-    if seen.header is not None and seen.header.inodes == seen.inodes:
+    if seen.header is not None and seen.header.inodes == seen.inodes and not seen.is_edited:
         put_over(contents, seen.transactions)
     if takeover.survey(contents) is not None:
         bodies = [body for content in contents.values() for _, _, body in records.scan(content)]

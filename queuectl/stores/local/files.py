@@ -17,7 +17,7 @@ from queuectl.stores.local import disk, records
 from queuectl.stores.local.journal import Transaction
 from queuectl.stores.local.records import File, Layout, Write
 
-_APPLIED_SIZE = 1024
+APPLIED_SIZE = 1024
 _CHECKSUM_SIZE = 9
 
 
@@ -46,12 +46,34 @@ class Applied(msgspec.Struct, frozen=True):
     is_applying: bool = False
     sync_failed: bool = False
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the journal's writes have to be made again before anything else."""
+        return self.is_applying or self.sync_failed
+
 
 def _checksum(text: bytes) -> bytes:
     return b"%08x\n" % zlib.crc32(text)
 
 
 _decode_applied = msgspec.json.Decoder(Applied).decode
+
+
+def read_applied(record: bytes, boot: str, generation: str) -> Applied | None:
+    """Return what *record*, the content of ``applied``, says of *generation* in the run *boot* of the machine."""
+    text, checksum = record[:-_CHECKSUM_SIZE], record[-_CHECKSUM_SIZE:]
+    if checksum != _checksum(text):
+        return None  # it may be lost without harm; who reads without the lock may meet half of two
+    try:
+        applied = _decode_applied(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return applied if (applied.boot, applied.generation) == (boot, generation) else None
+
+
+def mark_of(status: os.stat_result) -> FileMark:
+    """Return the mark of a file whose status is *status*."""
+    return FileMark(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 class DataFiles:
@@ -151,7 +173,7 @@ class DataFiles:
             except FileNotFoundError as error:
                 msg = f"{path} is missing: restore it from a copy. Nothing was changed."
                 raise StoreDamaged(msg, path=str(path)) from error
-            marks[file] = FileMark(status.st_ino, status.st_size, status.st_mtime_ns)
+            marks[file] = mark_of(status)
         return marks
 
     def inodes(self) -> dict[str, int]:
@@ -160,15 +182,7 @@ class DataFiles:
 
     def applied(self, generation: str) -> Applied | None:
         """Return how far *generation* is in the files, or None if that is not known."""
-        record = disk.read_at(self._applied_fd, _APPLIED_SIZE, 0)
-        text, checksum = record[:-_CHECKSUM_SIZE], record[-_CHECKSUM_SIZE:]
-        if checksum != _checksum(text):
-            return None  # it may be lost without harm; who reads without the lock may meet half of two
-        try:
-            applied = _decode_applied(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return None
-        return applied if (applied.boot, applied.generation) == (self._boot, generation) else None
+        return read_applied(disk.read_at(self._applied_fd, APPLIED_SIZE, 0), self._boot, generation)
 
     def note_applied(self, generation: str, position: int, next_seq: int, layouts: dict[File, Layout]) -> Applied:
         """Record that *generation* is in the files, as they are now, up to *position*."""
@@ -188,7 +202,7 @@ class DataFiles:
         self._write_applied(msgspec.structs.replace(applied, sync_failed=True))
 
     def _write_applied(self, applied: Applied) -> None:
-        text = msgspec.json.encode(applied).ljust(_APPLIED_SIZE - _CHECKSUM_SIZE)
+        text = msgspec.json.encode(applied).ljust(APPLIED_SIZE - _CHECKSUM_SIZE)
         disk.write_at(self._applied_fd, text + _checksum(text), 0)
 
     def apply(self, applied: Applied, transactions: Iterable[Transaction], next_seq: int) -> Applied:
@@ -233,7 +247,7 @@ class DataFiles:
                 disk.sync(self._fd(file))
         except OSError:
             self.release()
-            disk.write_at(self._applied_fd, b" " * _APPLIED_SIZE, 0)
+            disk.write_at(self._applied_fd, b" " * APPLIED_SIZE, 0)
             raise
 
     def remove_litter(self) -> None:

@@ -32,6 +32,9 @@ def prepare(folder: Path) -> Path:
             path.chmod(path.stat().st_mode & 0o700)  # one that came with a checkout; nothing is added
         for name in (WORKERS, LOGS):
             _make(path / name)
+            if (path / name).is_symlink():
+                msg = f"{path / name} is a symbolic link, and files would go elsewhere: put the folder in its place."
+                raise StoreUnavailable(msg, path=str(path))
     except (FileExistsError, NotADirectoryError) as error:
         msg = f"{error.filename} is not a folder: choose another one with --data."
         raise StoreUnavailable(msg, path=str(path)) from error

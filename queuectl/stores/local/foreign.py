@@ -7,7 +7,7 @@ typing error of one that matters.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -59,6 +59,7 @@ _NUMBERS: Final = ("attempts", "max_retries", "exit_code", "timeout")
 _COUNTS: Final = ("attempts", "max_retries", "crashes")
 _MAX_SEQ: Final = 1 << 50  # leaves room for those that come after it
 _MILLISECONDS_FROM = 1e11  # as seconds, this is in the year 5138
+_DIGITS = re.compile(rb"[0-9]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,9})?")
 _ZONE = re.compile(r".*(Z|z|[+-]\d\d:?\d\d)", re.DOTALL)
@@ -75,25 +76,36 @@ class Unreadable(QueueCtlError):
 
 def entries(content: bytes | bytearray) -> list[Any]:
     """Return the elements of the JSON array in *content*; raise ``Unreadable`` with the place if it is none."""
-    try:
-        found = json.loads(content.decode("utf-8-sig"))
-    except json.JSONDecodeError as error:
-        msg = f"line {error.lineno}, column {error.colno}: {error.msg}{_why(error)}"
-        raise Unreadable(msg) from error
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1
-        msg = f"line {line}, column {column}: byte {error.start} is not UTF-8"
-        raise Unreadable(msg) from error
-    except ValueError as error:  # a number of too many digits
-        raise Unreadable(str(error)) from error
-    except RecursionError as error:
-        msg = "it is nested too deeply"
-        raise Unreadable(msg) from error
+    found = read_json(content)
     if not isinstance(found, list):
         msg = "it should be an array of jobs"
         raise Unreadable(msg)
     return found
+
+
+def read_json(content: bytes | bytearray, make_object: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Return what *content* says; raise ``Unreadable`` with the place if it is no JSON."""
+    try:
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=make_object)
+    except json.JSONDecodeError as error:
+        msg = f"line {error.lineno}, column {error.colno}: {error.msg}{_why(error)}"
+        raise Unreadable(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"{_place(content, error.start)}: byte {error.start} is not UTF-8"
+        raise Unreadable(msg) from error
+    except ValueError as error:
+        number = max(_DIGITS.finditer(content), key=lambda match: len(match[0]))
+        msg = f"{_place(content, number.start())}: a number of {len(number[0])} digits"
+        raise Unreadable(msg) from error
+    except RecursionError as error:
+        msg = "it is nested too deeply"
+        raise Unreadable(msg) from error
+
+
+def _place(content: bytes | bytearray, offset: int) -> str:
+    line = content.count(b"\n", 0, offset) + 1
+    column = offset - content.rfind(b"\n", 0, offset)
+    return f"line {line}, column {column}"
 
 
 def _why(error: json.JSONDecodeError) -> str:

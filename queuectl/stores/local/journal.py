@@ -160,7 +160,7 @@ class Journal:
         """
         size = os.fstat(self._fd).st_size if stop is None else stop
         if size < start:
-            raise self._damaged(size)
+            raise self.damaged(size)
         data = disk.read_at(self._fd, size - start, start) if size > start else b""
         transactions = []
         position = start
@@ -175,7 +175,7 @@ class Journal:
             place = newline + 1
         if stop is not None:
             if position != stop:
-                raise self._damaged(position)
+                raise self.damaged(position)
             return transactions
         if position < size:
             self._cut(position, data[place:])
@@ -203,7 +203,7 @@ class Journal:
             if newline and (body := self._parse(text)) is not None:
                 known = max(known, body.durable)
         if known > position:
-            raise self._damaged(position)
+            raise self.damaged(position)
         self._truncate(position)
 
     def _truncate(self, size: int) -> None:
@@ -212,7 +212,8 @@ class Journal:
         if has_reserve:
             self.preallocate()  # cutting has given the space back
 
-    def _damaged(self, position: int) -> StoreDamaged:
+    def damaged(self, position: int) -> StoreDamaged:
+        """Return the error for a journal in which what was confirmed does not stand at *position*."""
         msg = (
             f"{self.path} is damaged at byte {position}, in a part that had been confirmed. Nothing was changed: "
             "restore the folder from a copy, or keep a copy of it and ask for help with this message."

@@ -203,7 +203,7 @@ def scan(data: bytes | bytearray) -> Iterator[tuple[int, int, bytes]]:
     stop = data.rindex(b"]")
     while offset < stop:
         following = data.index(b"\n", offset) + 1
-        text = bytes(data[offset:following]).rstrip()
+        text = bytes(data[offset:following]).rstrip(b" \n")  # Python knows more blanks than JSON does
         if text:
             if text[:1] != lead or text[1:2] != b"{":
                 msg = f"unexpected line at byte {offset}"

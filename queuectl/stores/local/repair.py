@@ -135,7 +135,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 def _mend_settings(path: Path, plan: _Plan) -> None:
     """Keep the settings that can be read."""
-    content, _ = view.read_file(path)
+    content, _ = disk.read_file(path)
     chosen: dict[str, Value] = {}
     try:
         for name, value in read_pairs(content):

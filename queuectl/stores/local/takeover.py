@@ -4,6 +4,7 @@ Only reads. What may be rewritten is returned, and who calls decides when.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -88,6 +89,7 @@ def merge(
     edited = {
         file: _read_foreign(paths[file], content, file) if content or latest else [] for file, content in data.items()
     }
+    edited = _recognized(edited, latest)
     result: dict[str, Job] = {}
     came_from: dict[str, File] = {}
     for file, jobs in edited.items():
@@ -118,6 +120,21 @@ def merge(
         if job.state is State.DEAD and came_from.get(job.id) is File.JOBS:
             dying.append(body)
     return Merged(bodies, dying, next_seq)
+
+
+def _recognized(edited: dict[File, list[Job]], latest: Mapping[int, Job | None]) -> dict[File, list[Job]]:
+    """Return *edited* with the numbers of jobs that *latest* knows by their ids.
+
+    Who has written the file may have no place for numbers; and whoever has two jobs under one id means no other.
+    """
+    seqs = {job.id: seq for seq, job in latest.items() if job is not None}
+    counts = Counter(job.id for jobs in edited.values() for job in jobs)
+
+    def known(job: Job) -> Job:
+        is_lost = job.seq not in latest and job.id in seqs and counts[job.id] == 1
+        return msgspec.structs.replace(job, seq=seqs[job.id]) if is_lost else job
+
+    return {file: [known(job) for job in jobs] for file, jobs in edited.items()}
 
 
 def newer(job: Job, latest: Mapping[int, Job | None]) -> Job | None:

@@ -6,7 +6,6 @@ Makes no file, cuts nothing, follows no link. What it means is judged in
 
 import os
 import re
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from filelock import lock_descriptor, unlock_descriptor
 
 from queuectl.errors import StoreDamaged
 from queuectl.stores.local import disk
+from queuectl.stores.local.files import FileMark, mark_of, read_applied
 from queuectl.stores.local.journal import HEADER_SIZE, Body, Header, Journal, Transaction
 from queuectl.stores.local.records import File
 
@@ -31,6 +31,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     data: dict[File, bytes]
     inodes: dict[str, int]
+    is_edited: bool  #: whether somebody else has written a file since the store last did, as far as it remembers
     is_unused: bool  #: whether no process has ever finished a change here
     journal_size: int
     header: Header | None
@@ -111,15 +112,15 @@ def held(folder: Path, deadline_s: float) -> Iterator[bool]:
 def read(folder: Path) -> View:
     """Read the data of *folder*; to be called under the lock."""
     data: dict[File, bytes] = {}
-    inodes: dict[str, int] = {}
+    marks: dict[File, FileMark] = {}
     for file in File:
         with suppress(OSError):
-            data[file], status = read_file(folder / f"{file}.json")
-            inodes[file.value] = status.st_ino
-    applied_size = 0
+            data[file], status = disk.read_file(folder / f"{file}.json")
+            marks[file] = mark_of(status)
+    record = b""
     with suppress(OSError):
-        applied_size = (folder / "applied").lstat().st_size
-    journal, problem, is_newer = None, None, False
+        record, _ = disk.read_file(folder / "applied")
+    journal, applied, problem, is_newer = None, None, None, False
     transactions: list[Transaction] = []
     rest: list[bytes] = []
     with suppress(OSError):
@@ -129,16 +130,20 @@ def read(folder: Path) -> View:
         size = (folder / "journal.jsonl").lstat().st_size
         try:
             journal.attach()
+            applied = read_applied(record, disk.boot_id(), journal.generation)
             if journal.header is not None:
                 transactions = journal.read(HEADER_SIZE)
+            if applied is not None and applied.position > size:
+                raise journal.damaged(size)  # it has been cut off
         except StoreDamaged as error:
             problem, is_newer = error.message, "format" in vars(error)
             transactions, rest = journal.salvage()
         journal.close()
     return View(
         data=data,
-        inodes=inodes,
-        is_unused=applied_size == 0,
+        inodes={file.value: mark.inode for file, mark in marks.items()},
+        is_edited=applied is not None and not applied.is_unsettled and applied.marks != marks,
+        is_unused=not record,
         journal_size=size,
         header=journal.header if journal else None,
         transactions=transactions,
@@ -147,15 +152,3 @@ def read(folder: Path) -> View:
         unfinished_at=journal.unfinished_at if journal else None,
         rest=rest,
     )
-
-
-def read_file(path: Path) -> tuple[bytes, os.stat_result]:
-    """Return what is in the plain file *path*, and its status; raise ``OSError`` if it is none."""
-    fd = os.open(path, _OPEN)
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise IsADirectoryError(str(path))
-        return disk.read_at(fd, status.st_size, 0), status
-    finally:
-        os.close(fd)
