@@ -6,6 +6,7 @@ command says is seen before the next command runs, and in the right order.
 
 import codecs
 import contextlib
+import io
 import os
 import select
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from queuectl import logs, render, screen
-from queuectl.commands.results import JobOutput, Result, Text
+from queuectl.commands.results import JobOutput, Result
 
 _CHUNK = 65536  # bytes or characters written at a time
 
@@ -34,36 +35,35 @@ def write(
         for part in answer:
             exit_code = write(part, clock=clock, is_script=is_script)
         return exit_code
-    if isinstance(answer, JobOutput):
-        _copy(answer.stdout, sys.stdout, is_raw=answer.is_raw)
-        _copy(answer.stderr, sys.stderr, is_raw=answer.is_raw)
-        return answer.exit_code
     shows = screen.detect(sys.stdout, os.environ, is_script=is_script)
-    if shows is None:
+    has_person = shows is not None and not is_script and sys.stdin.isatty()
+    if isinstance(answer, JobOutput):
+        pages = has_person and sys.stderr.isatty() and not answer.is_raw
+        if not (shows and pages and _show_in_pages(_output_lines(answer), shows)):
+            _copy(answer.stdout, sys.stdout, is_raw=answer.is_raw)
+            _copy(answer.stderr, sys.stderr, is_raw=answer.is_raw)
+    elif shows is None:
         _write_lines(render.lines(answer), sys.stdout)
     else:
-        _display(answer, shows, clock(), has_person=not is_script and sys.stdin.isatty())
+        # Here, because programs, which read from pipes, should not wait for what they have no use for.
+        from queuectl import display
+
+        now = clock()
+        if not (has_person and _show_in_pages(display.lines(answer, shows, now), shows)):
+            _write_lines(display.lines(answer, shows, now), sys.stdout)
     return answer.exit_code
 
 
-def _display(answer: Result, shows: screen.Screen, now: datetime, *, has_person: bool) -> None:
-    """Write *answer* as a person sees it best: in pages, if it is long and keys can be pressed.
+def _show_in_pages(lines: Iterator[str], shows: screen.Screen) -> bool:
+    """Show *lines* by a pager if they are more than the screen holds; return whether that was done."""
+    from queuectl import pager  # only for who sits at a terminal
 
-    Help is never paged: it is what those read who do not know how to leave a pager yet.
-    """
-    # Here, because programs, which read from pipes, should not wait for what they have no use for.
-    from queuectl import display, pager
-
-    lines = display.lines(answer, shows, now)
-    if has_person and not isinstance(answer, Text):
-        is_long, lines = pager.is_needed(lines, shows)
-        command = pager.program(os.environ) if is_long else None
-        if command is not None:
-            sys.stdout.flush()
-            if pager.show(lines, command):
-                return
-            lines = display.lines(answer, shows, now)
-    _write_lines(lines, sys.stdout)
+    is_long, lines = pager.is_needed(lines, shows)
+    command = pager.program(os.environ) if is_long else None
+    if command is None:
+        return False
+    sys.stdout.flush()
+    return pager.show(lines, command)
 
 
 def write_notice(text: str, *, is_advice: bool = False) -> None:
@@ -112,6 +112,17 @@ def _write_lines(lines: Iterator[str], stream: TextIO) -> None:
     if pieces:
         stream.write("\n".join(pieces) + "\n")
     stream.flush()
+
+
+def _output_lines(answer: JobOutput) -> Iterator[str]:
+    """Yield what a job has written, stdout before stderr, fit for a terminal; very long lines in pieces."""
+    for path in (answer.stdout, answer.stderr):
+        source = logs.open_output(path)
+        if source is None:
+            continue
+        with io.TextIOWrapper(source, encoding="utf-8", errors="replace", newline="\n") as text:
+            while line := text.readline(_CHUNK):
+                yield _safe(line.rstrip("\r\n"))
 
 
 def _copy(path: Path, stream: TextIO, *, is_raw: bool) -> None:

@@ -203,6 +203,20 @@ def test_short_answer_and_script_are_never_paged(queuectl: QueueCtl, tmp_path: P
     assert (tmp_path / "paged").exists()
 
 
+def test_long_output_of_a_job_and_long_help_are_paged_too(queuectl: QueueCtl, tmp_path: Path) -> None:
+    fill(queuectl, "enqueue --id j -- 'seq 40; echo no >&2'", "enqueue --id k -- seq 3", "worker start", "wait")
+    seen = tmp_path / "seen"
+    trap = {"PAGER": f"cat >{seen}"}
+    assert Run(queuectl, "logs", "j", rows=12, environment=trap).end() == [""]
+    assert seen.read_text(encoding="utf-8").split() == [*map(str, range(1, 41)), "no"]
+    seen.unlink()
+    Run(queuectl, "help", rows=12, environment=trap).end()
+    assert seen.read_text(encoding="utf-8").startswith("Usage: queuectl")
+    seen.unlink()
+    assert Run(queuectl, "logs", "k", rows=12, environment=trap).end() == ["1", "2", "3"]
+    assert not seen.exists()
+
+
 def test_pager_that_is_not_there_is_done_without(queuectl: QueueCtl) -> None:
     fill(queuectl, *(f"enqueue --id j{number:02} -- true" for number in range(40)))
     run = Run(queuectl, "list", environment={"PAGER": "no-such-pager"})
