@@ -28,6 +28,7 @@ from queuectl.commands.context import Context
 from queuectl.commands.results import Text
 from queuectl.job import State
 from queuectl.observer import Observer, Snapshot
+from queuectl.stores.local import disk, ownership
 from queuectl.tokens import needs_more
 
 PROMPT = "queuectl> "
@@ -202,8 +203,12 @@ class _PrivateHistory(FileHistory):
 def _make_private(file: Path) -> bool:
     """Make *file* one that only its owner may read, for commands may hold secrets; return whether that was possible."""
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        disk.make_folder(file.parent)
+        fd = os.open(file, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            ownership.hand_over(fd, file.parent)
+        finally:
+            os.close(fd)
         file.chmod(0o600)
     except OSError:
         return False

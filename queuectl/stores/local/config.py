@@ -52,6 +52,8 @@ class ConfigFile:
     def _read(self) -> dict[str, Value]:
         try:
             return read_settings(self._path.read_bytes())
+        except PermissionError as error:
+            raise disk.closed(self._path, disk.CLOSED) from error
         except UsageError as error:
             msg = f"{self._path} cannot be read as settings: {error} Nothing was changed: mend that file."
             raise StoreDamaged(msg, path=str(self._path)) from error
