@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from queuectl import liveness, processes, rescue
+from queuectl import liveness, processes, rescue, strangers
 from queuectl.job import Job
 from queuectl.stores.base import Store
 from queuectl.stores.local import bells, disk
@@ -118,9 +118,14 @@ def _pids(folder: Path, infos: dict[str, liveness.WorkerInfo]) -> list[Finding]:
     remedy = 'the next "worker start" writes it anew'
     if named is None:
         return [warning("pids", path, "it is no list of PIDs", remedy, can_repair=True)]
+    running = strangers.find(folder)
+    findings = [
+        warning("stranger", path, f"it names {pid} ({command}), which runs, and is no worker here", strangers.WARNING)
+        for pid, command in running.items()
+    ]
     live = {info.pid for info in infos.values() if info.is_alive}
-    gone = [pid for pid in named if pid not in live]
+    gone = [pid for pid in named if pid not in live and pid not in running]
     if not gone:
-        return []
+        return findings
     what = f"it names {', '.join(map(str, gone[:_MANY]))}, which {'is' if len(gone) == 1 else 'are'} no worker here"
-    return [warning("pids", path, what, remedy, can_repair=True)]
+    return [*findings, warning("pids", path, what, remedy, can_repair=True)]

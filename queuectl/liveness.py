@@ -22,7 +22,7 @@ from filelock import lock_descriptor
 from queuectl import processes, times
 from queuectl.errors import QueueCtlError, StoreUnavailable
 from queuectl.job import Job
-from queuectl.stores.local import bells, disk
+from queuectl.stores.local import bells, disk, ownership
 from queuectl.stores.local.lock import is_held
 
 RECORD_SIZE = 1024  #: bytes of a worker's file, always; what is written at once is never seen in parts for long
@@ -82,7 +82,7 @@ class WorkerFile:
         A worker process calls it itself, after it was forked: a descriptor from before would be its pool's too.
         """
         workers = workers_folder(folder)
-        workers.mkdir(mode=0o700, parents=True, exist_ok=True)
+        disk.make_folder(workers)
         about = {
             "pid": pid,
             "pool": pool_pid,
@@ -94,6 +94,7 @@ class WorkerFile:
         while True:
             path = workers / f"{os.urandom(8).hex()}{_POOL if pid == pool_pid else _WORKER}"
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
+            ownership.hand_over(fd, workers)
             # Between the two, a rescuer may have taken the file for a dead worker's, and removed it.
             if _lock(fd) and _names(path, fd):
                 file = cls(path, fd, json.dumps(about).encode()[:-1])
@@ -180,11 +181,12 @@ def hold_dead(folder: Path, worker_id: str, kind: str = _WORKER) -> Rescue | Non
         msg = f"not the id of a worker: {worker_id!r}"
         raise ValueError(msg)
     workers = workers_folder(folder)
-    workers.mkdir(mode=0o700, parents=True, exist_ok=True)
+    disk.make_folder(workers)
     path = workers / f"{worker_id}{kind}"
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | _OPEN, 0o600)
         try:
+            ownership.hand_over(fd, workers)
             if not _lock(fd, tries=5):
                 break
             if _names(path, fd):

@@ -19,6 +19,7 @@ from queuectl import liveness, processes
 from queuectl.errors import ExitCode, QueueCtlError, StoreError, WorkerNotFound
 from queuectl.processes import Proc
 from queuectl.runner import given_environment
+from queuectl.stores.local import disk, ownership
 from queuectl.waiter import CLOSE
 
 _POOL_COMMAND = "_pool"  # makes ``__main__`` a pool; not for people
@@ -32,7 +33,7 @@ def start(folder: Path, count: int) -> list[int]:
     Raises ``QueueCtlError`` with the pool's own reason if it could not start.
     """
     log_path = folder / "logs" / "workers.log"
-    log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    disk.make_folder(log_path.parent)
     # Started by a job, the pool would else be ended with it.
     environment = given_environment()
     environment.pop(processes.CLAIM_VARIABLE.encode(), None)
@@ -40,6 +41,7 @@ def start(folder: Path, count: int) -> list[int]:
     with os.fdopen(read_end, "rb") as report:
         log_fd = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
+            ownership.hand_over(log_fd, log_path.parent)
             pool = subprocess.Popen(
                 _command(folder, count, write_end),
                 stdin=subprocess.DEVNULL,

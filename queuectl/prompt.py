@@ -29,6 +29,7 @@ from queuectl.commands.context import Context
 from queuectl.commands.results import Text
 from queuectl.job import State
 from queuectl.observer import Observer, Snapshot
+from queuectl.stores.local import disk, ownership
 from queuectl.tokens import needs_more
 
 PROMPT = "queuectl> "
@@ -209,11 +210,12 @@ class _PrivateHistory(FileHistory):
 def _make_private(file: Path) -> bool:
     """Make *file* one that only its owner may read, for commands may hold secrets; return whether that was possible."""
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        disk.make_folder(file.parent)
         fd = os.open(file, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError:
         return False
     try:
+        ownership.hand_over(fd, file.parent)
         os.fchmod(fd, 0o600)
         return stat.S_ISREG(os.fstat(fd).st_mode)
     except OSError:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from queuectl import processes
 from queuectl.ending import Ended, last_line, visible
+from queuectl.stores.local import disk, ownership
 
 _SHELL = b"/bin/sh"
 #: Appending, so that what opens /dev/stdout anew does not overwrite what is there; never through a link.
@@ -276,12 +277,18 @@ def _open_output(path: str) -> int:
     """Make the file *path* and, if need be, its folder. One that is there is of an earlier attempt, and goes."""
     for _ in range(3):
         try:
-            return os.open(path, _OUTPUT, 0o600)
+            return _make_output(path)
         except FileExistsError:
             Path(path).unlink(missing_ok=True)
         except FileNotFoundError:
-            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(path, _OUTPUT, 0o600)
+            disk.make_folder(Path(path).parent, is_durable=False)
+    return _make_output(path)
+
+
+def _make_output(path: str) -> int:
+    descriptor = os.open(path, _OUTPUT, 0o600)
+    ownership.hand_over(descriptor, os.path.dirname(path))  # noqa: PTH120 - twice a job, as in _remove_if_empty
+    return descriptor
 
 
 def _remove_if_empty(path: str) -> bool:

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from queuectl import liveness
-from queuectl.errors import QueueCtlError, StoreError
+from queuectl.errors import ExitCode, QueueCtlError, StoreError
 from queuectl.rescue import publish, rescue_dead, rescue_orphans
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
@@ -34,6 +34,7 @@ log = logging.getLogger("queuectl")
 def main(folder: Path, count: int, report_fd: int) -> int:
     """Be the pool of *count* workers; tell *report_fd* in JSON which workers run, or why none does."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
+    logging.raiseExceptions = False  # where the disk is full, there is no place to complain about the log
     os.set_inheritable(report_fd, False)
     try:
         store = open_store(folder)
@@ -42,7 +43,7 @@ def main(folder: Path, count: int, report_fd: int) -> int:
         pool = Pool(store, folder, count, report_fd)
     except (QueueCtlError, OSError) as error:
         log.error("the pool did not start: %s", error)
-        _report(report_fd, {"error": str(error), "exit_code": getattr(error, "exit_code", 1)})
+        _report(report_fd, _refusal(error))
         return 1
     pool.run()
     return int(pool.has_given_up)
@@ -52,6 +53,17 @@ def _report(fd: int, answer: dict[str, object]) -> None:
     # Whoever started the pool may have gone: it works all the same.
     with contextlib.suppress(BrokenPipeError), open(fd, "wb") as pipe:
         pipe.write(json.dumps(answer).encode() + b"\n")
+
+
+def _refusal(error: Exception) -> dict[str, object]:
+    """Return the answer of a pool that cannot start because of *error*."""
+    if isinstance(error, QueueCtlError):
+        return {"error": error.message, "exit_code": error.exit_code}
+    if isinstance(error, OSError):
+        name = f': "{error.filename}"' if error.filename else ""
+        why = f"No worker could be started. The system refused it: {error.strerror or error}{name}."
+        return {"error": why, "exit_code": ExitCode.STORE}
+    return {"error": "No worker could be started: logs/workers.log says why.", "exit_code": ExitCode.FAILED}
 
 
 class _Slot:
@@ -64,6 +76,7 @@ class _Slot:
         self.start_at = 0.0
         self.early_deaths = 0
         self.false_starts = 0
+        self.refusal: OSError | None = None  #: why its last worker could not begin, if that has said so
         self.is_done = False
 
     @property
@@ -114,7 +127,8 @@ class Pool:
             if self._collect() and self._report_fd is None:
                 self._publish()
             self._look_for_dead()
-        self._report({"error": "No worker could be started: logs/workers.log says why.", "exit_code": 1})
+        refusals = [slot.refusal for slot in self._slots if slot.refusal is not None]
+        self._report(_refusal(refusals[0] if refusals else RuntimeError()))
         self._publish()
         self._file.close_and_remove()
         self._store.close()
@@ -151,13 +165,16 @@ class Pool:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             sender.close()
         slot.process, slot.report, slot.began_at = process, receiver, time.monotonic()
+        slot.refusal = None
 
     def _note_false_start(self, slot: _Slot, reason: object) -> None:
         """Try again after a pause; after too many such starts in a row, leave the slot empty."""
         log.error("a worker did not start: %s", reason)
         slot.false_starts += 1
         slot.start_at = time.monotonic() + PAUSES_S[1]
-        if slot.false_starts >= MAX_FALSE_STARTS:
+        # Who waits for the answer would rather hear the reason now than after so many seconds.
+        is_told = slot.refusal is not None and self._report_fd is not None
+        if is_told or slot.false_starts >= MAX_FALSE_STARTS:
             slot.is_done = self.has_given_up = True
 
     def _close_slots(self) -> None:
@@ -188,11 +205,12 @@ class Pool:
         for slot in self._slots:
             if slot.report is not None and slot.report.poll():
                 with contextlib.suppress(EOFError):  # it died before it could say anything
-                    slot.report.recv()
+                    slot.refusal = slot.report.recv()
                     has_changed = True
-                    slot.false_starts = 0
-                    slot.report.close()
-                    slot.report = None
+                    if slot.refusal is None:
+                        slot.false_starts = 0
+                        slot.report.close()
+                        slot.report = None
             if slot.process is not None and slot.process.exitcode is not None:
                 has_changed = True
                 self._note_end(slot, slot.process)
@@ -211,7 +229,7 @@ class Pool:
             slot.is_done = True
             return
         if not has_started:
-            self._note_false_start(slot, f"it ended with {code}")
+            self._note_false_start(slot, slot.refusal or f"it ended with {code}")
             return
         is_early = time.monotonic() - slot.began_at < SETTLED_IN_S
         slot.early_deaths = slot.early_deaths + 1 if is_early else 0
@@ -226,6 +244,8 @@ class Pool:
         self._look_at = time.monotonic() + POLL_S
         try:
             rescue_dead(self._store, self._folder)
+        except (QueueCtlError, OSError) as error:
+            log.error("cannot take back jobs, trying again: %s", error)
         except Exception:  # whatever it is, the workers need their pool
             log.exception("cannot take back jobs, trying again")
 
@@ -264,14 +284,18 @@ def work(
         if report_fd is not None:
             os.close(report_fd)  # or the report would end only with the last worker
     # If this process ends otherwise than below, its file stays, and its job is taken back.
-    file = liveness.WorkerFile.create(folder, pid=os.getpid(), pool_pid=pool_pid)
+    try:
+        file = liveness.WorkerFile.create(folder, pid=os.getpid(), pool_pid=pool_pid)
+    except OSError as error:
+        report.send(error)
+        sys.exit(1)
     if os.getppid() != pool_pid:
         # Its pool was killed meanwhile. Whoever stops all workers may have looked before there was this file.
         file.close_and_remove()
         return
     worker = Worker(store, folder, file, pool_pid=pool_pid)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    report.send(file.worker_id)
+    report.send(None)
     report.close()
     worker.run()
     if worker.holds_job:

@@ -29,6 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "rescue",
             "runner",
             "service",
+            "strangers",
             "supervisor",
             "waiter",
             "watch",

@@ -1,6 +1,6 @@
 """Completion in bash, zsh and fish: the command that prints the script, and the answer to what the script asks.
 
-Both are click's; all that can be completed is what the declarations say.
+Both are click's, but for ``CHANGES``; all that can be completed is what the declarations say.
 """
 
 from pathlib import Path
@@ -14,6 +14,37 @@ from queuectl.commands.results import Result, Text
 PROGRAM = "queuectl"  #: the name under which the script finds the program
 VARIABLE = "_QUEUECTL_COMPLETE"  #: set by the script when it asks
 SHELLS = ("bash", "zsh", "fish")
+#: What is changed in click's scripts: a text of it, and what takes its place.
+CHANGES = {
+    # To bash, "a:b" is three words, of which only the last is completed; to the program it is one.
+    "bash": (
+        (
+            """    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD """,
+            """    local word rest cword left=$COMP_CWORD line=$COMP_LINE before=
+    local -a words=()
+    for word in "${COMP_WORDS[@]}"; do
+        rest=${line#"${line%%%%[![:space:]]*}"}
+        if [[ ${#words[@]} -gt 0 && $rest == "$line" && ( $word == :* || ${words[-1]} == *: ) ]]; then
+            words[-1]+=$word
+        else
+            words+=("$word")
+        fi
+        line=${rest#"$word"}
+        (( left-- )) || cword=$((${#words[@]} - 1))
+    done
+    word=${words[cword]}
+    if [[ $COMP_WORDBREAKS == *:* && $word != [\\"\\']* ]]; then
+        before=${word%%"${word##*:}"}
+    fi
+
+    response=$(env COMP_WORDS="${words[*]}" COMP_CWORD=$cword """,
+        ),
+        ("COMPREPLY+=($value)", """COMPREPLY+=("${value#"$before"}")"""),
+    ),
+    # Only the first comma of an answer is not part of a word or its description.
+    "fish": (("""string split "," $completion""", """string split --max 1 "," $completion"""),),
+    "zsh": (),
+}
 
 
 @click.command(
@@ -41,7 +72,10 @@ def completion(shell: str) -> Result:
         raise click.UsageError(msg)
     # Not its source(): that would run bash, to complain if it is old, and the script may be for another machine.
     script = kind(click.Command(PROGRAM), {}, PROGRAM, VARIABLE)
-    return Text((script.source_template % script.source_vars()).strip())
+    template = script.source_template
+    for text, replacement in CHANGES[shell]:
+        template = template.replace(text, replacement)
+    return Text((template % script.source_vars()).strip())
 
 
 class _Whole(click.Group):

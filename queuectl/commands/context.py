@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from queuectl.commands import output
 from queuectl.errors import QueueCtlError
 from queuectl.job import Job
+from queuectl.stores import holds_queue
 from queuectl.stores.base import Store
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Context:
         self._seen: set[str] = set()
         self._open_store = open_store
         self._store: Store | None = None
+        self._strangers: set[int] = set()
 
     @property
     def program(self) -> str:
@@ -83,6 +85,8 @@ class Context:
                 from queuectl.stores import open_store
 
                 self._open_store = open_store
+            if not holds_queue(self.folder):
+                self.warn_of_strangers()  # jobs that another program may be running are about to be taken over
             self._store = self._open_store(self.folder)
         return self._store
 
@@ -115,6 +119,17 @@ class Context:
 
         for job in jobs:
             logs.remove_outputs(self.folder, job)
+
+    def warn_of_strangers(self) -> None:
+        """Tell the person, once, which living processes another program may have left in charge of jobs."""
+        if not (self.folder / "worker_pids.json").exists():
+            return
+        from queuectl import strangers
+
+        for pid, command in strangers.find(self.folder).items():
+            if pid not in self._strangers:
+                self._strangers.add(pid)
+                self.notify(f"worker_pids.json names process {pid} ({command}): {strangers.WARNING}.")
 
     def live_workers(self) -> "list[WorkerInfo]":
         """Return the running workers, in the order of their PIDs."""

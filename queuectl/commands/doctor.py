@@ -1,6 +1,7 @@
 """The command ``doctor``: what is the matter with a queue, and mending it. Works where nothing else does."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -18,9 +19,16 @@ _PACKAGES = ("click", "filelock", "msgspec", "prompt_toolkit", "psutil", "rich")
 @click.option(
     "--yes", "-y", is_flag=True, help="With --repair: also give back jobs whose processes cannot be seen from here."
 )
+@click.option(
+    "--copy",
+    "copy_to",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="With --repair: the folder in which the copy is made, instead of beside the data folder.",
+)
 @reads
 @click.pass_obj
-def doctor(context: Context, is_repair: bool, yes: bool) -> Result:
+def doctor(context: Context, is_repair: bool, yes: bool, copy_to: Path | None) -> Result:
     """Say what is wrong with the data folder, where, and how to mend it.
 
     Changes nothing without --repair. The exit code is 5 if the queue cannot be used, 1 if anything else is to be
@@ -29,15 +37,16 @@ def doctor(context: Context, is_repair: bool, yes: bool) -> Result:
     # Here, because it registers its words, and no other command needs them.
     from queuectl import health  # noqa: F401
 
-    if yes and not is_repair:
-        msg = "--yes belongs to --repair: doctor alone changes nothing."
-        raise UsageError(msg)
+    for option, is_given in (("--yes", yes), ("--copy", copy_to is not None)):
+        if is_given and not is_repair:
+            msg = f"{option} belongs to --repair: doctor alone changes nothing."
+            raise UsageError(msg)
     diagnosis = _diagnose(context)
     if not is_repair:
         return diagnosis
     if not any(finding.can_repair for finding in diagnosis.findings):
         return Repaired([], None, None, diagnosis)
-    return _repair(context, is_sure=yes)
+    return _repair(context, is_sure=yes, copy_to=copy_to)
 
 
 def _diagnose(context: Context) -> Diagnosis:
@@ -46,13 +55,13 @@ def _diagnose(context: Context) -> Diagnosis:
     return Diagnosis(str(context.folder), _versions(), checkup.check(context.folder))
 
 
-def _repair(context: Context, *, is_sure: bool) -> Result:
+def _repair(context: Context, *, is_sure: bool, copy_to: Path | None) -> Result:
     from queuectl import checkup
     from queuectl.stores.local import repair
 
     with suppress(StoreError, OSError):  # it may be the very store that cannot be used
         context.close()
-    done = repair.repair(context.folder, now=context.now())
+    done = repair.repair(context.folder, now=context.now(), copy_to=copy_to and copy_to.absolute())
 
     def ask(count: int) -> bool:
         if is_sure:

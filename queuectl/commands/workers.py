@@ -49,6 +49,8 @@ def start(context: Context, count: int, foreground: bool) -> Iterator[Result]:
     if foreground and context.mode is not Mode.ONE_SHOT:
         msg = "Workers in the foreground need a process of their own: queuectl worker start --foreground"
         raise UsageError(msg)
+    context.store.settings()  # a folder that cannot be used is refused before anything is written there
+    context.warn_of_strangers()
     yield WorkersStarting(count)
     if foreground:
         context.close()

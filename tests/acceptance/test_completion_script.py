@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import get_completion_class
 
-from queuectl.commands.completion_script import SHELLS
+from queuectl.commands.completion_script import CHANGES, SHELLS
 from tests.acceptance.conftest import PROGRAM, QueueCtl
 
 #: Where a shell is run without the user's own settings: to check a script, to run one.
@@ -79,6 +80,54 @@ def test_bash_completes(queuectl: QueueCtl, installed: Path, typed: list[str], c
         check=False,
     )
     assert (done.returncode, done.stderr, done.stdout.split()) == (0, "", completed)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    "words, line, completed",
+    [
+        (["show", "a", ":"], "show a:", ["b:d", "b:c"]),
+        (["show", "a", ":", "b", ":"], "show  a:b:", ["d", "c"]),
+        (["show", "a", ":b"], "show a :b", []),
+        (["show", '"a:'], 'show "a:', ["a:b:d", "a:b:c"]),
+        (["cancel", "a", ":", "b", ":", "c", "x"], "cancel a:b:c x", ["xyz"]),
+        (["list", "--state", "pending,f"], "list --state pending,f", ["pending,failed"]),
+    ],
+)
+def test_bash_completes_words_that_it_splits_itself(
+    queuectl: QueueCtl, installed: Path, words: list[str], line: str, completed: list[str]
+) -> None:
+    """Bash breaks words at colons, and inserts an answer behind the last of them."""
+    assert queuectl.run("enqueue --id a:b:c -- true\nenqueue --id a:b:d -- true\nenqueue --id xyz -- true\n").code == 0
+    script = """
+        source <(queuectl completion bash)
+        COMP_WORDS=(queuectl "${@:2}"); COMP_LINE="queuectl $1"; COMP_CWORD=$(($# - 1)); COMPREPLY=()
+        _queuectl_completion queuectl
+        printf '%s\\n' "${COMPREPLY[@]}"
+    """
+    environment = queuectl.environment
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script, "bash", line, *words],
+        env=environment | {"PATH": f"{installed}:{environment['PATH']}"},
+        cwd=queuectl.here,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr, done.stdout.split()) == (0, "", completed)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_is_changed_in_the_scripts_is_in_them(shell: str) -> None:
+    """A new version of click may have another script: then the changes have to be looked at again."""
+    kind = get_completion_class(shell)
+    assert kind is not None
+    for text, _ in CHANGES[shell]:
+        assert kind.source_template.count(text) == 1
+
+
+def test_fish_keeps_the_commas_of_an_answer(queuectl: QueueCtl) -> None:
+    assert 'string split --max 1 "," $completion' in queuectl.run(b"", "completion", "fish").out
 
 
 @pytest.mark.parametrize("words, answer", [("--data\n", "dir,\n"), ("enqueue\n-f\n", "file,\n")])

@@ -163,8 +163,13 @@ def test_terminal_that_can_do_little_gets_a_plain_prompt(queuectl: QueueCtl) -> 
     terminal.child.expect_exact("     ...> ")
     terminal.type("command: true}'\n")
     terminal.child.expect_exact(f"Job added to the queue with job id: a\r\n{PROMPT}")
-    terminal.type(CTRL_C)
-    terminal.child.expect_exact(f"^C\r\n{PROMPT}")
+    # A signal just before Python begins to read is noticed only at the end of the line: a person presses it again.
+    for _ in range(5):
+        terminal.type(CTRL_C)
+        if terminal.child.expect([rf"(\^C)+\r\n{PROMPT}", pexpect.TIMEOUT], timeout=4) == 0:
+            break
+    else:
+        pytest.fail("Ctrl-C does not give a new prompt")
     terminal.type(CTRL_D)
     terminal.child.expect(pexpect.EOF)
     assert "\x1b" not in (terminal.child.before or "")

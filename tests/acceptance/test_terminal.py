@@ -227,9 +227,16 @@ def test_pager_that_is_not_there_is_done_without(queuectl: QueueCtl) -> None:
 
 
 def test_wait_shows_how_far_it_is_and_wipes_it(queuectl: QueueCtl) -> None:
-    fill(queuectl, "worker start", *(f"enqueue --id j{number} -- sleep 0.7" for number in range(4)))
+    """Each job ends when the test lets it."""
+    fill(
+        queuectl,
+        "worker start",
+        *(f"enqueue --id j{number} -- 'until test -e go{number}; do sleep 0.02; done'" for number in range(4)),
+    )
     run = Run(queuectl, "wait")
-    run.until(lambda lines: re.fullmatch(r"[123]/4 jobs ended(, \d.*/(s|min), \d+s left)?", lines[-1]))
+    for number in range(4):
+        run.until(lambda lines: re.fullmatch(rf"{number}/4 jobs ended(, \d.*/(s|min), \d+s left)?", lines[-1]))  # noqa: B023
+        (queuectl.here / f"go{number}").touch()
     assert run.end() == ["4 jobs have ended: 4 completed."]
 
 

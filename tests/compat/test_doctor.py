@@ -5,7 +5,8 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from filelock import FileLock
 
 from queuectl import liveness, processes
 from queuectl.checkup import check
+from queuectl.errors import StoreUnavailable
 from queuectl.job import State
 from queuectl.liveness import WorkerFile
 from queuectl.stores.local import disk
@@ -81,8 +83,9 @@ def test_a_queue_that_is_not_there_is_not_made(data_dir: Path, queuectl: QueueCt
         assert not data_dir.exists()
 
 
-def test_yes_needs_repair(queuectl: QueueCtl) -> None:
+def test_yes_and_copy_need_repair(queuectl: QueueCtl) -> None:
     assert queuectl.run(b"", "doctor", "--yes").code == 2
+    assert queuectl.run(b"", "doctor", "--copy", ".").code == 2
 
 
 def test_workers_that_work_are_no_finding(data_dir: Path, queuectl: QueueCtl) -> None:
@@ -328,10 +331,74 @@ def test_a_repair_without_room_for_the_copy_changes_nothing(data_dir: Path, monk
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(disk, "replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StoreUnavailable, match=r"No space.*Nothing was changed: .*--copy DIR"):
         repairs.repair(data_dir, now=NOW)
     assert contents(data_dir) == before
     assert not list(data_dir.parent.glob("*.backup-*"))
+
+
+def test_a_repair_whose_copy_fails_leaves_the_modes_too(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(data_dir).close()
+    (data_dir / "jobs.json").write_bytes(b"[")
+    (data_dir / "jobs.json").chmod(0)
+    (data_dir / "workers").chmod(0o644)
+    (data_dir / "queue.lock").unlink()
+    before = contents(data_dir)
+
+    def full(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(disk, "replace", full)
+        with pytest.raises(StoreUnavailable, match="Nothing was changed"):
+            repairs.repair(data_dir, now=NOW)
+    assert contents(data_dir) == before
+    modes = [stat.S_IMODE((data_dir / name).stat().st_mode) for name in ("jobs.json", "workers")]
+    assert modes == [0, 0o644]
+    done = repairs.repair(data_dir, now=NOW)
+    assert (Path(done.backup) / "jobs.json").read_bytes() == b"["
+
+
+def test_the_copy_goes_where_it_is_wanted(data_dir: Path, queuectl: QueueCtl) -> None:
+    fill(data_dir).close()
+    (data_dir / "jobs.json").write_bytes(b"[")
+    (queuectl.here / "elsewhere").mkdir()
+    report = repaired(queuectl, "--copy", "elsewhere")
+    copy = Path(report["backup"])
+    assert (copy.parent, copy.is_absolute()) == (queuectl.here / "elsewhere", True)
+    assert (copy / "jobs.json").read_bytes() == b"["
+    assert not list(data_dir.parent.glob("*.backup-*"))
+    done = queuectl.run(b"", "doctor", "--repair", "--copy", "nowhere")
+    assert (done.code, "nowhere" in done.err) == (2, True)
+
+
+def test_what_changes_while_it_is_copied_is_in_the_copy(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the modes are mended, others may work there."""
+    store = fill(data_dir)
+    (data_dir / "config.json").write_text('{"bass": 4}')
+    real = repairs._open_up
+
+    def open_up(folder: Path) -> Iterator[str]:
+        (folder / "config.json").write_text('{"bass": 4, "base": 5}')
+        yield from real(folder)
+
+    monkeypatch.setattr(repairs, "_open_up", open_up)
+    done = repairs.repair(data_dir, now=NOW)
+    assert (Path(done.backup) / "config.json").read_text() == '{"bass": 4, "base": 5}'
+    store.close()
+
+
+def test_files_of_a_person_are_no_litter(data_dir: Path, queuectl: QueueCtl) -> None:
+    fill(data_dir).close()
+    mine = [".notes.tmp", ".jobs.json.tmp", ".notes.17.tmp", ".jobs.json.x.tmp", "jobs.json.17.tmp"]
+    ours = [".jobs.json.17.tmp", ".worker_pids.json.1.tmp", ".kept-20250301T120000Z-a1b2.txt.4.tmp"]
+    for name in (*mine, *ours):
+        (data_dir / name).write_text("notes")
+    assert {Path(each.path).name for each in check(data_dir) if each.kind == "litter"} == set(ours)
+    assert queuectl.run(b"", "enqueue", "--id", "k", "--", "true").code == 0
+    (data_dir / "jobs.json").write_bytes(b"[")
+    repaired(queuectl)
+    assert [name for name in (*mine, *ours) if (data_dir / name).exists()] == mine
 
 
 # -- jobs that hang --

@@ -1,5 +1,6 @@
 """What cannot be used is refused in words, with exit code 5, and every byte stays as it was."""
 
+import errno
 import json
 import os
 import re
@@ -15,6 +16,10 @@ import pytest
 
 from queuectl.errors import StoreUnavailable
 from queuectl.stores.local import folder as folders
+from queuectl.stores.local import ownership
+from queuectl.stores.local.examine import examine
+from queuectl.stores.local.findings import Severity
+from queuectl.stores.local.repair import repair
 from queuectl.stores.local.store import LocalStore
 from tests.acceptance.conftest import PROGRAM
 from tests.compat.conftest import FOLDERS, QueueCtl, contents, jobs_of
@@ -164,12 +169,13 @@ def test_a_folder_of_somebody_else_is_refused(data_dir: Path, monkeypatch: pytes
 
 #: Runs the program without the superuser's rights, which no mode holds back. All is loaded before.
 UNPRIVILEGED = """
-import email.parser, encodings.utf_8_sig
-import importlib, importlib.metadata, json, os, pkgutil, platform, pwd, sys, traceback
+import encodings.utf_8_sig
+import importlib, json, os, pkgutil, platform, pwd, sys, traceback
 import psutil, queuectl
 for module in pkgutil.walk_packages(queuectl.__path__, "queuectl."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
+importlib.import_module("queuectl.commands.doctor")._versions()  # what that needs differs among Pythons
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
@@ -189,6 +195,14 @@ def run_unprivileged(folder: Path, *args: str) -> "subprocess.CompletedProcess[s
     )
 
 
+def give(paths: list[Path]) -> None:
+    """Let *paths* be of the user that ``run_unprivileged`` becomes."""
+    for path in paths:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        if os.geteuid() == 0:
+            os.chown(path, 65534, 65534)
+
+
 @pytest.fixture
 def open_dir() -> Iterator[Path]:
     """Return a folder that every user can come to; pytest closes its own whenever it starts."""
@@ -201,10 +215,7 @@ def open_dir() -> Iterator[Path]:
 def test_a_folder_or_file_that_may_not_be_written_is_refused(open_dir: Path, what: str) -> None:
     folder = open_dir / "data"
     shutil.copytree(FOLDERS / "seed", folder)
-    for path in (open_dir, folder, *folder.iterdir()):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-        if os.geteuid() == 0:
-            os.chown(path, 65534, 65534)
+    give([open_dir, folder, *folder.iterdir()])
     if "file" in what:
         (folder / "jobs.json").chmod(0o400)
     if "folder" in what:
@@ -224,6 +235,166 @@ def test_a_folder_or_file_that_may_not_be_written_is_refused(open_dir: Path, wha
     assert done.returncode == 0, done
     done = run_unprivileged(folder, "enqueue", "--id", "new", "--", "true")
     assert done.returncode == 0, done
+
+
+# -- where nothing can be written --
+
+
+def test_a_read_only_file_system_is_one_finding_with_a_way_out(
+    take: Callable[[str], Path], queuectl: QueueCtl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Modes do not matter there, and chmod would be bad advice."""
+    folder = take("seed")
+    real_access = os.access
+    monkeypatch.setattr(folders, "is_read_only", lambda path: True)
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and real_access(path, mode))
+    before = contents(folder)
+    with pytest.raises(StoreUnavailable, match=r"read-only: copy the folder elsewhere and use it with --data"):
+        LocalStore(folder)
+    found = [each for each in examine(folder).findings if each.severity is not Severity.NOTE]
+    assert [(each.kind, each.can_repair) for each in found] == [("read-only", False)]
+    assert found[0].remedy == "copy the folder elsewhere and use it with --data"
+    with pytest.raises(StoreUnavailable, match=r"Nothing was changed: copy the folder elsewhere"):
+        repair(folder, now=NOW)
+    assert contents(folder) == before
+    # And where there is none yet, doctor does not say that all is well.
+    [finding] = examine(folder / "a" / "b").findings
+    assert (finding.severity, finding.kind) == (Severity.DAMAGE, "read-only")
+
+
+def test_a_folder_that_cannot_be_made_on_a_read_only_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StoreUnavailable, match="read-only: choose another folder with --data"):
+        LocalStore(tmp_path / "new")
+
+
+@pytest.mark.parametrize("what", ["the folder", "its logs", "where it would be"])
+def test_a_folder_of_ours_that_may_not_be_written_is_refused_by_all(open_dir: Path, what: str) -> None:
+    """Half of a queue would be worse: jobs that run, and workers that nobody can see."""
+    folder = open_dir / "data"
+    LocalStore(folder).close()
+    give([open_dir, folder, *folder.iterdir()])
+    closed = {"the folder": folder, "its logs": folder / "logs", "where it would be": open_dir}[what]
+    if closed is open_dir:
+        shutil.rmtree(folder)
+    closed.chmod(0o500)
+    before = contents(open_dir)
+    for command in ("list", "enqueue --id new -- true", "worker start", "config set base 3", "doctor"):
+        done = run_unprivileged(folder, *command.split())
+        assert done.returncode == 5, (command, done)
+        assert re.search("may not be (read and )?written|Permission denied", done.stdout + done.stderr), done
+        assert contents(open_dir) == before
+
+
+def test_settings_that_may_not_be_read_are_refused_in_words(open_dir: Path) -> None:
+    folder = open_dir / "data"
+    store = LocalStore(folder)
+    store.set_setting("base", 3)
+    store.close()
+    give([open_dir, folder, *folder.iterdir()])
+    (folder / "config.json").chmod(0)
+    for command in ("enqueue -- true", "config list", "worker start"):
+        done = run_unprivileged(folder, *command.split())
+        assert (done.returncode, "config.json may not be read" in done.stderr) == (5, True), (command, done)
+
+
+def test_a_folder_of_a_newer_version_stays_as_it_is(queuectl: QueueCtl, data_dir: Path) -> None:
+    data_dir.mkdir()
+    (data_dir / "journal.jsonl").write_bytes(b'{"queuectl":2}'.ljust(299) + b"\n")
+    before = contents(data_dir)
+    for command in ("list", "config list", "config set base 3", "config unset base", "worker start", "worker list"):
+        done = queuectl.run(b"", *command.split())
+        assert (done.code, "newer" in done.err) == (5, True), (command, done)
+        assert contents(data_dir) == before
+
+
+# -- the superuser in somebody else's folder --
+
+
+def test_whatever_the_superuser_makes_belongs_to_the_folders_owner(
+    take: Callable[[str], Path], queuectl: QueueCtl
+) -> None:
+    """Or its owner would be locked out of the queue. (To others than the superuser, all is their own anyway.)"""
+    folder = take("seed")
+    uid, gid = (65534, 65533) if os.geteuid() == 0 else (os.geteuid(), folder.stat().st_gid)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, uid, gid)
+    script = (
+        "config set base 3\nenqueue --id new -- echo out\nenqueue --id bad -- 'echo err >&2; exit 1'\n"
+        "worker start\nwait --timeout 60s new\n"
+    )
+    done = queuectl.run(script)
+    assert done.code == 0, done
+    [bell] = [*folder.glob("workers/*.idle"), *folder.glob("workers/*.busy")]
+    assert (bell.lstat().st_uid, bell.lstat().st_gid) == (uid, gid)
+    assert queuectl.run("worker stop\n").code == 0
+    (folder / "jobs.json").write_bytes((folder / "jobs.json").read_bytes()[:-20])
+    report = json.loads(queuectl.run(b"", "doctor", "--repair", "--json").out)
+    made = {path.name for path in folder.rglob("*")}
+    assert made >= {"config.json", "worker_pids.json", "workers.log", "applied", "journal.jsonl", "000000"}
+    for path in (*folder.rglob("*"), Path(report["backup"]), *Path(report["backup"]).rglob("*")):
+        assert (path.lstat().st_uid, path.lstat().st_gid) == (uid, gid), path
+
+
+def test_a_file_with_another_name_is_not_given_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be the superuser's own, put there by the folder's owner."""
+    (tmp_path / "mine").touch()
+    (tmp_path / "log").hardlink_to(tmp_path / "mine")
+    given: list[object] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", lambda *args: given.append(args))
+    monkeypatch.setattr(ownership, "_is_owned", lambda status, owner: False)
+    with (tmp_path / "log").open() as file:
+        ownership.hand_over(file.fileno(), tmp_path)
+    assert given == []
+
+
+def test_doctor_says_who_can_give_a_file_back(open_dir: Path) -> None:
+    """What root has left there its owner cannot chmod."""
+    folder = open_dir / "data"
+    store = LocalStore(folder)
+    store.enqueue(specs("a"), now=NOW)
+    store.close()
+    give([open_dir, folder, *folder.iterdir()])
+    if os.geteuid() == 0:
+        os.chown(folder / "jobs.json", 0, 0)
+        done = run_unprivileged(folder, "doctor")
+        assert done.returncode == 5, done
+        assert f"root has to run: chown -R 65534:65534 {folder / 'jobs.json'}" in done.stdout
+        assert run_unprivileged(folder, "doctor", "--repair").returncode == 5
+        assert {each.kind for each in examine(folder).findings if each.severity is Severity.WARNING} == {"owner"}
+        repair(folder, now=NOW)
+    done = run_unprivileged(folder, "list")
+    assert done.returncode == 0, done
+
+
+# -- living processes of others --
+
+
+def test_a_living_process_in_the_list_of_workers_is_told(take: Callable[[str], Path], queuectl: QueueCtl) -> None:
+    """It may be the old program's worker, which still runs the job that is taken over."""
+    folder = take("seed")
+    with subprocess.Popen(["sleep", "300"]) as other:
+        try:
+            (folder / "worker_pids.json").write_text(json.dumps([other.pid, 4194301]))
+            notice = f"worker_pids.json names process {other.pid} (sleep 300): if it is another program's worker, stop"
+            done = queuectl.run(b"", "doctor")
+            assert f"warning: worker_pids.json: it names {other.pid} (sleep 300), which runs" in done.out, done
+            assert "stop it first" in done.out
+            assert "it names 4194301, which is no worker here" in done.out
+            assert notice in queuectl.run(b"", "list").err
+            assert queuectl.run(b"", "list").err == "", "the folder is ours now"
+            started = queuectl.run("worker start\nworker start\n")
+            assert (started.code, started.err.count(notice)) == (0, 1), started
+        finally:
+            other.kill()
+    assert queuectl.run("worker stop\n").code == 0
+    assert queuectl.run("worker start\n").err == ""
 
 
 LIMITED = """
@@ -300,3 +471,19 @@ def test_an_edit_at_rest_through_the_real_program(data_dir: Path, queuectl: Queu
     assert queuectl.run(b"", "doctor").code == 0
     assert (data_dir / "jobs.json").read_bytes() == edited
     assert [job["id"] for job in json.loads(queuectl.run(b"", "list", "--json").out)] == ["b", "new"]
+
+
+def test_workers_that_cannot_start_on_a_full_disk_say_so(queuectl: QueueCtl, data_dir: Path) -> None:
+    """A file may not grow here, as above; the log, which cannot grow either, is left without half a traceback."""
+    assert queuectl.run(b"", "enqueue", "--id", "a", "--", "true").code == 0
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, "0", "--data", str(data_dir), "worker", "start"],
+        cwd=Path(PROGRAM[1]).parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, os.strerror(errno.EFBIG) in done.stderr) == (5, True), done
+    assert "Traceback" not in (data_dir / "logs" / "workers.log").read_text()
+    assert queuectl.run(b"", "list").code == 0

@@ -141,7 +141,13 @@ def mountinfo(tmp_path: Path, system: str) -> Path:
     return table
 
 
-@pytest.mark.parametrize("system", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse", "fuse.sshfs", "ceph", "lustre"])
+@pytest.mark.parametrize(
+    "system",
+    [
+        *("nfs", "nfs4", "cifs", "smb3", "9p", "fuse", "fuseblk", "fuse.sshfs", "ceph", "lustre"),
+        *("virtiofs", "vboxsf", "beegfs", "gpfs"),
+    ],
+)
 def test_a_network_file_system_is_refused(
     tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, system: str
 ) -> None:
@@ -270,8 +276,6 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
         "jobs.json.*1",
     ),
     "garbage in dlq.json": (put("[}", "dlq.json"), "dlq.json.*line 1, column 2"),
-    "a newer journal": (put_header({"queuectl": 2, "generation": "x", "follows": None, "inodes": {}}), "newer"),
-    "a newer journal of another form": (put_header({"queuectl": 2, "base": [1, 2, 3]}), "newer"),
     "a newer journal with a longer header": (put_header({"queuectl": 3, "base": "x" * 300}, 512), "journal.jsonl"),
 }
 
@@ -302,6 +306,27 @@ def test_damage_is_refused_and_left_alone(data_dir: Path, open_store: Callable[[
         assert contents(data_dir) == before
     store.close()
     assert contents(data_dir) == before
+
+
+@pytest.mark.parametrize(
+    "header",
+    [{"queuectl": 2, "generation": "x", "follows": None, "inodes": {}}, {"queuectl": 2, "base": [1, 2, 3]}],
+    ids=["of our form", "of another form"],
+)
+def test_a_newer_versions_folder_is_not_even_opened(
+    data_dir: Path, open_store: Callable[[], OneProcess], store: LocalStore, header: dict[str, Any]
+) -> None:
+    """Nothing is made or changed there: who knows what it would mean. A store that is open notices too."""
+    fill(store)
+    put_header(header)(data_dir)
+    shutil.rmtree(data_dir / "logs")
+    before = contents(data_dir)
+    with pytest.raises(StoreDamaged, match=r"newer.*Nothing was changed"):
+        open_store()
+    with pytest.raises(StoreDamaged, match=r"newer.*Nothing was changed"):
+        store.jobs()
+    assert contents(data_dir) == before
+    assert not (data_dir / "logs").exists()
 
 
 @pytest.mark.parametrize("what", [what for what in DAMAGE if "journal" not in what])

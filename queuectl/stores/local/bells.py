@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from queuectl.stores.local.ownership import hand_over_socket
+
 if TYPE_CHECKING:
     import socket
 
@@ -28,6 +30,7 @@ class Bell:
         self._socket = _open_socket()
         try:
             self._socket.bind(str(self._busy))
+            hand_over_socket(self._busy)
         except OSError:
             self._socket.close()
             raise

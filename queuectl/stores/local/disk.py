@@ -14,17 +14,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from queuectl.errors import StoreUnavailable
+from queuectl.stores.local.ownership import hand_over
 
 FILE_MODE = 0o600
+FOLDER_MODE = 0o700
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _OPEN_TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _FALLOC_FL_KEEP_SIZE = 1
 _NO_FILE = "is not a plain file: move it away"
+CLOSED = "may not be read and written by this user"
+READ_ONLY = "is on a file system that is read-only: copy the folder elsewhere and use it with --data"
 _WHY_CLOSED = {
     errno.ELOOP: "is a symbolic link, and changes would go elsewhere: put the file itself in its place",
-    errno.EACCES: "may not be read and written by this user",
+    errno.EACCES: CLOSED,
     errno.EPERM: "may not be written: it is protected",
-    errno.EROFS: "is on a file system that is read-only",
+    errno.EROFS: READ_ONLY,
     errno.EISDIR: _NO_FILE,
     errno.ENXIO: _NO_FILE,
 }
@@ -60,6 +64,7 @@ def _open(path: Path, *, create: bool) -> int:
         except FileExistsError:
             pass
         else:
+            hand_over(fd, path.parent)
             os.fchmod(fd, FILE_MODE)
             sync_folder(path.parent)
             return fd
@@ -134,6 +139,28 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def make_folder(path: Path, *, is_durable: bool = True) -> None:
+    """Make the folder *path*, private whatever the umask, and what is missing above it. One that is there stays."""
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make_folder(path.parent, is_durable=is_durable)
+    try:
+        path.mkdir(mode=FOLDER_MODE)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+        return  # another process was faster
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        hand_over(fd, path.parent)
+        os.fchmod(fd, FOLDER_MODE)
+    finally:
+        os.close(fd)
+    if is_durable:
+        sync_folder(path.parent)
+
+
 def replace(path: Path, chunks: Iterable[bytes], *, is_durable: bool = True) -> None:
     """Put *chunks* in the place of the file *path*: all of it or nothing, durable on return unless it need not be."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -141,6 +168,7 @@ def replace(path: Path, chunks: Iterable[bytes], *, is_durable: bool = True) -> 
     fd = os.open(temporary, _OPEN | os.O_CREAT | os.O_EXCL, FILE_MODE)
     try:
         try:
+            hand_over(fd, path.parent)
             os.fchmod(fd, FILE_MODE)
             offset = 0
             for chunk in chunks:

@@ -19,7 +19,7 @@ from queuectl.job import Job, State
 from queuectl.stores.local import disk, foreign, records, takeover, view
 from queuectl.stores.local import folder as folders
 from queuectl.stores.local.config import read_settings
-from queuectl.stores.local.files import litter
+from queuectl.stores.local.files import KEPT, REPLACED, litter
 from queuectl.stores.local.findings import Finding, damage, note, warning
 from queuectl.stores.local.journal import HEADER_SIZE, put_over
 from queuectl.stores.local.lock import holder_of
@@ -28,16 +28,10 @@ from queuectl.stores.local.view import View
 
 LOCK_PATIENCE_S = 2.0
 MIN_FREE = 64 << 20  #: bytes that a journal, set aside for workers, and a file that is rewritten may need
-KEPT = "kept-"  #: the beginning of the name of what a repair has not taken over
 _MANY = 20  #: entries of one file that are named each
 _OTHERS_WRITE = 0o022
 _OTHERS = 0o077
-OURS = frozenset(
-    {
-        *("jobs.json", "dlq.json", "config.json", "worker_pids.json", "journal.jsonl", "applied", "queue.lock"),
-        *(folders.WORKERS, folders.LOGS),
-    }
-)
+OURS = frozenset({*REPLACED, "applied", "queue.lock", folders.WORKERS, folders.LOGS})
 
 
 class Examination(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,15 +44,17 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
 def examine(folder: Path, *, is_locked: bool = False, lock_patience_s: float = LOCK_PATIENCE_S) -> Examination:
     """Look at all of *folder*. Holds the lock only while it reads, unless the caller does."""
     if not os.path.lexists(folder):
-        what = "there is no such folder yet"
-        return Examination(findings=[note("new", folder, what, "the first job makes it")], claimed=[])
+        return Examination(findings=[*_absent(folder)], claimed=[])
     if not folder.is_dir():
         remedy = "choose another one with --data"
         return Examination(findings=[damage("folder", folder, "it is no folder", remedy)], claimed=[])
     findings = [*_folder(folder)]
     if not os.access(folder, os.R_OK | os.X_OK):
         return Examination(findings=findings, claimed=[])
-    findings += [finding for name in sorted(OURS) for finding in _file(folder / name)]
+    owner = folder.stat()
+    wanted = os.R_OK if folders.is_read_only(folder) else os.R_OK | os.W_OK
+    if folders.foreign_owner(folder) is None:  # else all has been said
+        findings += [finding for name in sorted(OURS) for finding in _file(folder / name, owner, wanted)]
     findings += _others(folder)
     findings += _config(folder / "config.json")
     with nullcontext(True) if is_locked else view.held(folder, lock_patience_s) as is_held:
@@ -77,25 +73,48 @@ def examine(folder: Path, *, is_locked: bool = False, lock_patience_s: float = L
     return Examination(findings=[*findings, *jobs], claimed=claimed)
 
 
+def _absent(folder: Path) -> Iterator[Finding]:
+    """Examine where a folder that is not there yet would be made."""
+    parent = folders.nearest(folder)
+    remedy = "choose another folder with --data"
+    if not parent.is_dir():
+        yield damage("folder", folder, f"it cannot be made: {parent} is no folder", remedy)
+        return
+    if folders.is_read_only(parent):
+        yield damage("read-only", folder, "it cannot be made: its file system is read-only", remedy)
+    elif not os.access(parent, os.W_OK | os.X_OK):
+        yield damage("permissions", folder, f"it cannot be made: {parent} may not be written by this user", remedy)
+    else:
+        yield note("new", folder, "there is no such folder yet", "the first job makes it")
+    yield from _system(parent)
+
+
 def _folder(folder: Path) -> Iterator[Finding]:
     status = folder.stat()
+    is_read_only = folders.is_read_only(folder)
     if (owner := folders.foreign_owner(folder)) is not None:
         what = f"it belongs to somebody else ({folders.user_name(owner)}), who could run commands as you"
         yield damage("owner", folder, what, "choose a folder of your own with --data, or have it given to you")
+    elif is_read_only:
+        what, _, remedy = disk.READ_ONLY.partition(": ")
+        yield damage("read-only", folder, f"it {what}", remedy)
     elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        is_own = status.st_uid == os.geteuid()
-        what = "it may not be read and written by this user, or its file system is read-only"
-        yield damage("permissions", folder, what, f"chmod u+rwx {folder}", can_repair=is_own)
+        yield _closed(folder, status, status, "rwx")
     elif os.geteuid() == 0 and status.st_uid:
         what = f"it belongs to {folders.user_name(status.st_uid)}, and this is the superuser: what runs, runs as root"
         yield note("owner", folder, what, "work on it as its owner")
-    yield from _mode(folder, status)
-    if folders.is_network_system(system := folders.file_system(folder)):
-        what = f"it is on a network file system ({system}), where locks do not keep other hosts out"
-        yield damage("network", folder, what, "move it to a local disk, or choose a local folder with --data")
-    if (free := shutil.disk_usage(folder).free) < MIN_FREE:
+    if not is_read_only:
+        yield from _mode(folder, status)
+    yield from _system(folder)
+    if not is_read_only and (free := shutil.disk_usage(folder).free) < MIN_FREE:
         what = f"the disk is nearly full: {free >> 20} MiB are free"
         yield warning("disk", folder, what, f"free some space: workers want {MIN_FREE >> 20} MiB")
+
+
+def _system(folder: Path) -> Iterator[Finding]:
+    if (why := folders.why_unfit(folders.file_system(folder))) is not None:
+        remedy = "move it to a local disk, or choose a folder on a local file system with --data"
+        yield damage("network", folder, f"it is {why}", remedy)
 
 
 def _mode(path: Path, status: os.stat_result) -> Iterator[Finding]:
@@ -108,8 +127,19 @@ def _mode(path: Path, status: os.stat_result) -> Iterator[Finding]:
         yield note("permissions", path, f"others may read it (mode {mode:o})", remedy, can_repair=True)
 
 
-def _file(path: Path) -> Iterator[Finding]:
-    """Examine what bears the name *path*, whatever it is."""
+def _closed(path: Path, status: os.stat_result, owner: os.stat_result, rights: str) -> Finding:
+    """Return the finding for what this user may not use, in the folder of *owner*."""
+    what = f"it {disk.CLOSED}"
+    if (is_own := status.st_uid == os.geteuid()) or status.st_uid == owner.st_uid:
+        remedy = f"chmod u+{rights} {path}" if is_own else "its owner, or root, has to give you the right"
+    else:
+        what += f": it belongs to {folders.user_name(status.st_uid)}"
+        remedy = f"root has to run: chown -R {owner.st_uid}:{owner.st_gid} {path}"
+    return damage("permissions", path, what, remedy, can_repair=is_own)
+
+
+def _file(path: Path, owner: os.stat_result, wanted: int) -> Iterator[Finding]:
+    """Examine what bears the name *path* in the folder of *owner*, whatever it is; the rights *wanted* suffice."""
     if not os.path.lexists(path):
         return
     status = path.lstat()
@@ -121,11 +151,12 @@ def _file(path: Path) -> Iterator[Finding]:
     if is_folder != stat.S_ISDIR(status.st_mode) or not (is_folder or stat.S_ISREG(status.st_mode)):
         what = "it is no folder" if is_folder else "it is no plain file"
         yield damage("form", path, what, "move it away")
-    elif not os.access(path, os.R_OK | os.W_OK):
-        is_own = status.st_uid == os.geteuid()
-        what = "it may not be read and written by this user"
-        yield damage("permissions", path, what, f"chmod u+rw {path}", can_repair=is_own)
-    elif status.st_mode & _OTHERS_WRITE:
+    elif not os.access(path, wanted | os.X_OK if is_folder else wanted):
+        yield _closed(path, status, owner, "rwx" if is_folder else "rw")
+    elif status.st_uid != owner.st_uid and os.geteuid() == 0:
+        what = f"it belongs to {folders.user_name(status.st_uid)}: {folders.user_name(owner.st_uid)} may not use it"
+        yield warning("owner", path, what, f"chown -R {owner.st_uid}:{owner.st_gid} {path}", can_repair=True)
+    elif wanted & os.W_OK and status.st_mode & _OTHERS_WRITE:
         yield from _mode(path, status)
 
 

@@ -6,6 +6,7 @@ foreign change means are made elsewhere.
 """
 
 import os
+import re
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,9 @@ from queuectl.stores.local.records import File, Layout, Write
 
 APPLIED_SIZE = 1024
 _CHECKSUM_SIZE = 9
+REPLACED = ("jobs.json", "dlq.json", "config.json", "worker_pids.json", "journal.jsonl")  #: by ``disk.replace``
+KEPT = "kept-"  #: the beginning of the name of what a repair has not taken over, and replaces too
+_LITTER = re.compile(rf"\.({'|'.join(map(re.escape, REPLACED))}|{KEPT}[-0-9a-zTZ]+\.txt)\.[0-9]+\.tmp")
 
 
 class FileMark(msgspec.Struct, frozen=True):
@@ -263,5 +267,5 @@ class DataFiles:
 
 
 def litter(folder: Path) -> list[Path]:
-    """Return what processes that died in ``disk.replace`` have left; under the lock."""
-    return sorted(folder.glob(".*.tmp"))
+    """Return what processes that died in ``disk.replace`` have left; under the lock. Other people's files stay."""
+    return sorted(path for path in folder.glob(".*.tmp") if _LITTER.fullmatch(path.name))

@@ -1,20 +1,24 @@
 """The data folder itself: made on first use, private, and on a file system that can lock."""
 
+import errno
 import os
 import time
 from pathlib import Path
 
 from queuectl.errors import StoreUnavailable
 from queuectl.stores.local import disk
+from queuectl.stores.local.journal import refuse_newer
 from queuectl.stores.local.lock import is_locked
 
-#: File systems on which locks of different hosts do not exclude each other.
+#: File systems on which locks of different hosts, or of host and guest, do not exclude each other.
 _NETWORK_SYSTEMS = frozenset(
     {
-        *("9p", "afs", "ceph", "cifs", "coda", "fuse", "fuseblk", "gfs", "gfs2", "glusterfs"),
-        *("lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "smb3", "smbfs"),
+        *("9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "cvfs", "drvfs", "fakeowner", "fhgfs", "gfs", "gfs2"),
+        *("glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs", "pvfs2"),
+        *("smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs", "wekafs"),
     }
 )
+_USER_SPACE_SYSTEMS = ("fuse", "fuse.", "fuseblk")
 _TICK_NS = 20_000_000  # files' times are no finer than the kernel's tick, at most 10 ms
 WORKERS = "workers"
 LOGS = "logs"
@@ -23,54 +27,63 @@ LOGS = "logs"
 def prepare(folder: Path) -> Path:
     """Return *folder*, absolute, made if need be with what is always in it.
 
-    Raises ``StoreUnavailable`` with the reason if it cannot be a data folder.
+    Raises ``StoreUnavailable`` with the reason if it cannot be a data folder,
+    ``StoreDamaged`` if it is that of a newer version; nothing is made in it then.
     """
     path = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow a link that the user chose
+    refuse_newer(path / "journal.jsonl")
     try:
-        _make(path)
+        disk.make_folder(path)
+        _check_place(path)
         if not (path / "queue.lock").exists() and path.stat().st_uid == os.geteuid():
             path.chmod(path.stat().st_mode & 0o700)  # one that came with a checkout; nothing is added
         for name in (WORKERS, LOGS):
-            _make(path / name)
+            disk.make_folder(path / name)
             if (path / name).is_symlink():
                 msg = f"{path / name} is a symbolic link, and files would go elsewhere: put the folder in its place."
                 raise StoreUnavailable(msg, path=str(path))
+            _check_writable(path / name)
     except (FileExistsError, NotADirectoryError) as error:
         msg = f"{error.filename} is not a folder: choose another one with --data."
         raise StoreUnavailable(msg, path=str(path)) from error
     except OSError as error:
-        msg = f'Cannot use the data folder {path}: {error.strerror}. "doctor" says more.'
+        if error.errno == errno.EROFS:
+            msg = f"{path} cannot be made on a file system that is read-only: choose another folder with --data."
+        else:
+            msg = f'Cannot use the data folder {path}: {error.strerror}. "doctor" says more.'
         raise StoreUnavailable(msg, path=str(path)) from error
+    return path
+
+
+def _check_place(path: Path) -> None:
+    """Raise ``StoreUnavailable`` if the folder *path* is where none can be used."""
     if (owner := foreign_owner(path)) is not None:
         msg = (
             f"{path} belongs to somebody else ({user_name(owner)}), who could run commands as you: "
             "choose a folder of your own with --data."
         )
         raise StoreUnavailable(msg, path=str(path))
-    system = file_system(path)
-    if is_network_system(system):
-        msg = (
-            f"{path} is on a network file system ({system}), where locks do not keep other hosts out: "
-            "choose a local folder with --data."
-        )
+    if (why := why_unfit(file_system(path))) is not None:
+        msg = f"{path} is {why}: choose a folder on a local file system with --data."
         raise StoreUnavailable(msg, path=str(path))
-    return path
+    _check_writable(path)
 
 
-def _make(path: Path) -> None:
-    """Make the folder *path*, private whatever the umask, and what is missing above it."""
-    if path.is_dir():
+def _check_writable(path: Path) -> None:
+    """Raise ``StoreUnavailable`` if nothing can be made in the folder *path*."""
+    if os.access(path, os.R_OK | os.W_OK | os.X_OK):
         return
-    if path.parent != path:
-        _make(path.parent)
-    try:
-        path.mkdir(mode=0o700)
-    except FileExistsError:
-        if not path.is_dir():
-            raise
-        return  # another process was faster
-    path.chmod(0o700)
-    disk.sync_folder(path.parent)
+    raise disk.closed(path, disk.READ_ONLY if is_read_only(path) else disk.CLOSED)
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether the file system that holds *path* takes no change, whatever the modes say."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def nearest(path: Path) -> Path:
+    """Return *path*, or what is there of it: the folder in which the rest of it would be made."""
+    return next((one for one in (path, *path.parents) if os.path.lexists(one)), path)
 
 
 def foreign_owner(path: Path) -> int | None:
@@ -89,9 +102,13 @@ def user_name(uid: int) -> str:
         return f"user {uid}"
 
 
-def is_network_system(system: str) -> bool:
-    """Whether *system*, a type of file system, is one whose locks do not keep other hosts out."""
-    return system in _NETWORK_SYSTEMS or system.startswith("fuse.")
+def why_unfit(system: str) -> str | None:
+    """Say what a folder on *system*, a type of file system, is, if locks there do not keep all others out."""
+    if system.partition(".")[0] in _USER_SPACE_SYSTEMS:
+        return f"on a file system of a program ({system}), whose locks may not keep others out"
+    if system in _NETWORK_SYSTEMS:
+        return f"on a network file system ({system}), where locks do not keep other hosts out"
+    return None
 
 
 def file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:

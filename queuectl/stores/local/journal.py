@@ -131,13 +131,7 @@ class Journal:
 
     def _read_header(self, raw: bytes) -> Header | None:
         try:
-            number = _decode_format(raw).queuectl
-            if number > FORMAT:
-                msg = (
-                    f"{self.path} was written by a newer queuectl (format {number}; this one knows {FORMAT}): "
-                    "use that version. Nothing was changed."
-                )
-                raise StoreDamaged(msg, path=str(self.path), format=number)
+            _check_format(self.path, raw)
             header = _decode_header(raw)
             if header.sum == _header_sum(header) and len(raw) == HEADER_SIZE and raw.endswith(b"\n"):
                 return header
@@ -283,6 +277,26 @@ class Journal:
         """
         with contextlib.suppress(OSError):
             disk.preallocate(self._fd, RENEW_AT + (1 << 20))
+
+
+def refuse_newer(path: Path) -> None:
+    """Raise ``StoreDamaged`` if a newer version has written the journal at *path*; all else is left to others."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _check_format(path, disk.read_at(fd, HEADER_SIZE, 0))
+        finally:
+            os.close(fd)
+
+
+def _check_format(path: Path, raw: bytes) -> None:
+    number = _decode_format(raw).queuectl
+    if number > FORMAT:
+        msg = (
+            f"{path} was written by a newer queuectl (format {number}; this one knows {FORMAT}): "
+            "use that version. Nothing was changed."
+        )
+        raise StoreDamaged(msg, path=str(path), format=number)
 
 
 def newest(transactions: Iterable[Transaction]) -> list[Write]:

@@ -5,7 +5,6 @@ dropped: what is not taken over stays in a file of its own, word for word.
 """
 
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,17 +18,18 @@ from queuectl.job import Job, State
 from queuectl.settings import Value, check_value, find_setting
 from queuectl.stores.local import disk, records, takeover, view
 from queuectl.stores.local import folder as folders
+from queuectl.stores.local.backup import Backup
 from queuectl.stores.local.config import read_pairs
-from queuectl.stores.local.examine import KEPT, OURS, examine
-from queuectl.stores.local.files import litter
+from queuectl.stores.local.examine import OURS, examine
+from queuectl.stores.local.files import KEPT, litter
 from queuectl.stores.local.findings import Finding, Severity
 from queuectl.stores.local.journal import Transaction
 from queuectl.stores.local.lock import QueueLock
+from queuectl.stores.local.ownership import hand_over_tree
 from queuectl.stores.local.records import File, Layout
 from queuectl.stores.local.salvage import Kept, distinct, salvage
 from queuectl.stores.local.view import View
 
-_CHUNK = 1 << 20
 #: Findings that mean that the jobs have to be written anew.
 _OF_JOBS = frozenset({"journal", "missing", "unreadable", "entry", "twice", "jobs"})
 
@@ -51,15 +51,19 @@ class _Plan(msgspec.Struct):
     jobs: list[Job] | None = None
 
 
-def repair(folder: Path, *, now: datetime) -> Repair:
-    """Mend what ``examine`` finds in *folder*, after a copy of it.
+def repair(folder: Path, *, now: datetime, copy_to: Path | None = None) -> Repair:
+    """Mend what ``examine`` finds in *folder*, after a copy of it in the folder *copy_to* (None: beside it).
 
-    Raises ``Conflict`` while workers run, and ``StoreUnavailable`` for what
-    no repair may touch: a newer version's files, links, somebody else's folder.
+    Raises ``Conflict`` while workers run, and ``StoreUnavailable`` where no
+    copy can be made, and for what no repair may touch: a newer version's files,
+    links, somebody else's folder. Nothing has been changed then.
     """
     _check(folder, examine(folder).findings)
+    moment = f"{now:%Y%m%dT%H%M%SZ}"
+    backup = Backup(folder, copy_to or folder.parent, moment)
     actions = [*_open_up(folder)]
     with QueueLock(folder):
+        backup.renew()  # somebody may have changed the folder since
         findings = examine(folder, is_locked=True).findings
         _check(folder, findings)
         kinds = {finding.kind for finding in findings}
@@ -68,8 +72,6 @@ def repair(folder: Path, *, now: datetime) -> Repair:
             _mend_settings(folder / "config.json", plan)
         if not _OF_JOBS.isdisjoint(kinds):
             _collect(folder, plan)
-        moment = f"{now:%Y%m%dT%H%M%SZ}"
-        backup = _copy(folder, moment)
         place = _keep(folder, moment, plan.kept)  # on the disk before anything else loses it
         if plan.settings is not None:
             disk.replace(folder / "config.json", [plan.settings])
@@ -82,7 +84,7 @@ def repair(folder: Path, *, now: datetime) -> Repair:
     if place is not None:
         pieces = "1 piece" if len(plan.kept) == 1 else f"{len(plan.kept)} pieces"
         actions.append(f"{place.name}: holds {pieces}, word for word, of what was not taken over as it stood")
-    return Repair(actions=actions, backup=str(backup), kept=str(place) if place else None)
+    return Repair(actions=actions, backup=str(backup.path), kept=str(place) if place else None)
 
 
 def _check(folder: Path, findings: list[Finding]) -> None:
@@ -98,39 +100,17 @@ def _check(folder: Path, findings: list[Finding]) -> None:
 
 def _open_up(folder: Path) -> Iterator[str]:
     """Let the owner at all, and nobody else."""
+    owner = folder.stat()
     for path in (folder, *(folder / name for name in sorted(OURS))):
         with suppress(FileNotFoundError, PermissionError):
             status = path.lstat() if path != folder else path.stat()
-            wanted = 0o700 if stat.S_ISDIR(status.st_mode) else 0o600
+            if os.geteuid() == 0 and status.st_uid != owner.st_uid:
+                hand_over_tree(path, owner)
+                yield f"{path.name}: belongs to {folders.user_name(owner.st_uid)} now, as the folder does"
+            wanted = disk.FOLDER_MODE if stat.S_ISDIR(status.st_mode) else disk.FILE_MODE
             if not stat.S_ISLNK(status.st_mode) and stat.S_IMODE(status.st_mode) != wanted:
                 path.chmod(wanted)
                 yield f"{path.name}: is its owner's alone now (mode {wanted:o}, was {stat.S_IMODE(status.st_mode):o})"
-
-
-def _copy(folder: Path, moment: str) -> Path:
-    """Copy what may be changed; return where the copy is."""
-    target = folder.with_name(f"{folder.name}.backup-{moment}")
-    number = 1
-    while target.exists():
-        number += 1
-        target = folder.with_name(f"{folder.name}.backup-{moment}-{number}")
-    target.mkdir(mode=0o700)
-    try:
-        (target / folders.WORKERS).mkdir(mode=0o700)
-        for path in (*folder.iterdir(), *(folder / folders.WORKERS).glob("*")):
-            if stat.S_ISREG(path.lstat().st_mode):
-                disk.replace(target / path.relative_to(folder), _chunks(path))
-        disk.sync_folder(target.parent)
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
-        raise
-    return target
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
 
 
 def _mend_settings(path: Path, plan: _Plan) -> None:
