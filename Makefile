@@ -37,7 +37,7 @@ coverage: .venv-dev ## Run the tests and measure what they reach
 	@$(exec-python) -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 torture: .venv-dev ## Try for hours to lose a job: crashes, power cuts, faults, kills, damage
-	@$(exec-python) -m pytest tests/torture --long --session-timeout=0 $(ARGS)
+	@$(exec-python) -m pytest tests/torture --long --session-timeout=604800 $(ARGS)
 
 bench: .venv-run ## Measure the rates of docs/performance.md
 	@$(exec-python) -m bench $(ARGS)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import psutil
@@ -95,14 +96,12 @@ def test_nothing_grows_and_nothing_slows_down(
         time.sleep(0.01)
 
     steps = list(pairwise(samples))
-    rates = [(after.jobs - before.jobs) / (after.at - before.at) for before, after in steps]
     cpu_rates = [(after.jobs - before.jobs) / (after.cpu_s - before.cpu_s) for before, after in steps]
     shown = samples[::TENTH]
     tenths = [(after.jobs - before.jobs) / (after.at - before.at) for before, after in pairwise(shown)]
     figure("jobs a second, in each tenth", " ".join(f"{rate:.0f}" for rate in tenths))
-    figure("best rate of the first and of the last tenth", f"{max(rates[:TENTH]):.0f} {max(rates[-TENTH:]):.0f}")
-    first, last = max(cpu_rates[:TENTH]), max(cpu_rates[-TENTH:])
-    figure("the same for a second of processor time", f"{first:.0f} {last:.0f}")
+    first, last = median(cpu_rates[: 2 * TENTH]), median(cpu_rates[-2 * TENTH :])
+    figure("jobs a second of processor time, of the first and the last tenths", f"{first:.0f} {last:.0f}")
     figure("memory of the pool and its workers, MB", " ".join(f"{each.memory / 1e6:.1f}" for each in shown))
     figure("most open files of one", " ".join(str(each.files) for each in shown))
     figure("folder, kB", " ".join(f"{each.folder / 1e3:.0f}" for each in shown))
