@@ -75,7 +75,7 @@ def test_a_kill_between_fork_and_exec_misses_no_command(
     tmp_path: Path, token: str, dice: random.Random, volume: Callable[[int, int], int], figure: Figures
 ) -> None:
     """As soon as a dead worker's lock is free, its command is found, if it has been started at all."""
-    kills = volume(300, 5000)
+    kills = volume(200, 5000)
     found = 0
     with subprocess.Popen(
         [sys.executable, "-c", KILLED_WORKERS, tmp_path, token],

@@ -106,7 +106,7 @@ def test_kills_lose_no_job_and_run_none_twice(
     ledger = read_ledger(tmp_path / "work" / "ledger")
     confirmed = crowd.confirmed()
     for what, count in crowd.kills.items():
-        figure(what, count)
+        figure(f"killed or stopped, {what}", count)
     figure("jobs", len(jobs))
     figure("jobs confirmed", len(confirmed))
     figure("attempts", sum(map(len, ledger.values())))

@@ -288,7 +288,7 @@ def test_each_guard_is_missed_when_it_is_gone(
     tmp_path: Path, dice: random.Random, is_long: bool, volume: Callable[[int, int], int], figure: Figures
 ) -> None:
     """In the short form a few of them, others every time."""
-    chosen = dice.sample(GUARDS, volume(6, len(GUARDS)))
+    chosen = dice.sample(GUARDS, volume(4, len(GUARDS)))
     folders = [tmp_path / str(number) for number in range(len(chosen))]
     with ThreadPoolExecutor(2) as executor:
         answers = list(executor.map(try_without, chosen, folders))
