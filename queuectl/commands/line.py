@@ -140,31 +140,41 @@ def _excerpt(error: Exception, text: str | None) -> tuple[int, list[str]]:
         source, offset = error.text, error.offset
         if text is not None and text.count(source) == 1:
             source, offset = text, text.index(source) + offset
-    elif text is not None and isinstance(error, (click.ClickException, QueueCtlError)):
-        source, offset = text, _place_of(error, tokens.split(text))
+    elif text is not None:
+        source, offset = text, _place_of(error, text)
     if offset < 0:
         return 0, []
     lines_below = source.count("\n", 0, offset) if source is text else 0
     return lines_below, [f"  {line}" for line in render.point_at(source, offset)]
 
 
-def _place_of(error: Exception, words: Sequence[tokens.Token]) -> int:
-    """Return where in the line the word is that *error* is about, -1 if it is about none.
+def _place_of(error: Exception, line: str) -> int:
+    """Return where in *line* the word is that *error* is about, -1 if it is about none.
 
     Of an option with a wrong value that is the value.
     """
-    wanted: object = None
     match error:
         case UnknownCommand():
-            wanted = error.name
+            return _place_of_word(error.name, line)
         case click.NoSuchOption():
-            wanted = error.option_name
+            return _place_of_word(error.option_name, line)
         case click.BadParameter(param=click.Option() as option):
-            for word, following in zip(words, [*words[1:], None], strict=True):
-                name, equals, _ = word.text.partition("=")
-                if name in option.opts:
-                    return following.start if following and not equals else word.start + len(name) + bool(equals)
+            return _place_of_value(option.opts, line)
         case QueueCtlError():
             facts = vars(error)
-            wanted = facts.get("option") or facts.get("word") or facts.get("id")
-    return next((word.start for word in words if word.text.partition("=")[0] == wanted), -1)
+            word = facts.get("option") or facts.get("word") or facts.get("id")
+            return _place_of_word(word, line) if isinstance(word, str) else -1
+    return -1
+
+
+def _place_of_word(wanted: str, line: str) -> int:
+    return next((word.start for word in tokens.split(line) if word.text.partition("=")[0] == wanted), -1)
+
+
+def _place_of_value(options: Sequence[str], line: str) -> int:
+    words = tokens.split(line)
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        name, equals, _ = word.text.partition("=")
+        if name in options:
+            return following.start if following and not equals else word.start + len(name) + bool(equals)
+    return -1
