@@ -304,6 +304,16 @@ def test_one_run_is_all_of_max_retries_0_and_1(store: Store, max_retries: int) -
     assert (settled.state, settled.attempts) == (State.DEAD, 1)
 
 
+def test_a_failed_job_that_need_not_wait_keeps_its_turn(store: Store, peer: Store) -> None:
+    store.set_setting("base", 0)
+    store.enqueue(specs("first", "second"), now=NOW)
+    settlement = store.settle(claim(store), FAILED, next_claim=new_claim(), now=after(1))
+    assert settlement.settled is not None
+    assert settlement.next is not None
+    assert (settlement.settled.state, settlement.next.id, settlement.next.attempts) == (State.FAILED, "first", 2)
+    assert peer.job("first") == settlement.next
+
+
 def test_settle_claims_the_next_job_in_the_same_breath(store: Store, peer: Store) -> None:
     store.enqueue(specs("a", "b"), now=NOW)
     hold = new_claim()

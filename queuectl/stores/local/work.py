@@ -80,7 +80,10 @@ class Work:
                 if held is not None and outcome is not None:
                     place, current = held
                     settled = lifecycle.settle(current, outcome, policy=policy, now=now, sample=random.random())  # noqa: S311 - not a secret
-                    _write(plan, settled, place)
+                    if next_claim is not None and _comes_first(settled, ready, now):
+                        ready = place, settled  # it does not have to wait, and keeps its place in the order
+                    else:
+                        _write(plan, settled, place)
                 if ready is not None and next_claim is not None:
                     place, waiting = ready
                     claimed = lifecycle.claim(waiting, next_claim, now=now)
@@ -155,6 +158,11 @@ class Work:
         follower = self._engine.picture.follower
         due = follower.ready.next_due() if isinstance(follower, _Index) else None
         return None if due is None else times.from_text(due)
+
+
+def _comes_first(job: Job, ready: tuple[Place, Job] | None, now: datetime) -> bool:
+    """Whether *job*, just settled, is to be claimed before the one that is *ready*."""
+    return lifecycle.is_ready(job, now) and (ready is None or job.seq < ready[1].seq)
 
 
 def _write(plan: Plan, job: Job, place: Place) -> None:
