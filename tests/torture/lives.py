@@ -1,0 +1,337 @@
+"""What can be done to a queue, from where, and what must be there afterwards; and a folder that can be put back."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from filelock import lock_descriptor
+
+from queuectl.job import Claim, Outcome
+from queuectl.stores.base import Store
+from queuectl.stores.local import engine, intake, records
+from queuectl.stores.local.store import LocalStore
+from tests.memory_store import MemoryStore
+from tests.samples import FAILED, NOW, OK, after, plain, spec, specs
+from tests.torture.system import Count, System
+
+Verb = Callable[[Store], object]
+LONG = Outcome(exit_code=1, error="ü" * 400)  # a line that it does not fit into
+NOISE = ("workers", "logs", "queue.lock")
+
+
+def lower_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a few jobs be what thousands are otherwise: a full journal, a batch that is streamed, a file worth rewriting."""
+    monkeypatch.setattr(engine, "RENEW_AT", 8192)
+    monkeypatch.setattr(intake, "RENEW_AT", 16_384)
+    monkeypatch.setattr(engine, "_COMPACT_AT", 2048)
+    monkeypatch.setattr(records, "RESERVE", 4096)
+
+
+def claim_as(number: int) -> Claim:
+    return Claim(1, f"00112233445566ff.{number}")
+
+
+def claim_next(number: int) -> Verb:
+    return lambda store: store.claim(claim_as(number), now=after(1000 + number))
+
+
+def settle(id: str, outcome: Outcome, *, next_claim: int | None = None) -> Verb:
+    """Return what settles the running job *id*."""
+
+    def run(store: Store) -> object:
+        (held,) = [job for job in store.claimed() if job.id == id]
+        claim = None if next_claim is None else claim_as(next_claim)
+        return store.settle(held, outcome, next_claim=claim, now=after(2000))
+
+    return run
+
+
+def give_back(store: Store) -> object:
+    (held,) = [job for job in store.claimed() if job.id == "busy"]
+    return store.give_back(held, now=after(2000))
+
+
+def prepare(store: Store) -> object:
+    store.prepare_for_work()
+    store.publish_workers(lambda: [11, 12])
+    return store.next_due()
+
+
+#: How every queue here began: one of each kind, and two jobs that run.
+PAST: tuple[Verb, ...] = (
+    lambda store: store.enqueue(
+        [
+            spec("done", max_retries=5),
+            spec("failed"),
+            *(spec(id, max_retries=1) for id in ("dead1", "dead2", "busy")),
+            *specs("run", "p1"),
+            spec("p2", "x" * 300),
+            *(spec(f"x{number}", "y" * 40) for number in range(16)),
+        ],
+        now=NOW,
+    ),
+    claim_next(1),
+    settle("done", OK, next_claim=2),
+    settle("failed", FAILED, next_claim=3),
+    settle("dead1", FAILED, next_claim=4),
+    settle("dead2", LONG, next_claim=5),
+    claim_next(6),
+    lambda store: store.set_setting("base", 3),
+)
+#: What happens on top of it while a worker is there: the journal holds it, some of it not yet synced.
+LATER: tuple[Verb, ...] = (
+    lambda store: store.cancel(["x15"], now=after(1500)),
+    lambda store: store.enqueue([*specs("late1"), spec("late2", max_retries=1)], now=NOW),
+    settle("run", FAILED),
+    claim_next(7),
+)
+
+
+class Operation(NamedTuple):
+    """One command; *running* is the job that it wants to run, and *follows* what is done before it."""
+
+    name: str
+    run: Verb
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("enqueue", lambda store: store.enqueue(specs("new"), now=NOW)),
+    Operation("batch", lambda store: store.enqueue([spec(f"n{number}", "b" * 50) for number in range(30)], now=NOW)),
+    Operation("big batch", lambda store: store.enqueue([spec(f"n{n}", "b" * 200) for n in range(30)], now=NOW)),
+    Operation("claim", claim_next(50)),
+    Operation("settle", settle("busy", OK)),
+    Operation("settle and claim", settle("busy", OK, next_claim=50)),
+    Operation("fail", lambda store: settle(_running(store), LONG)(store)),
+    Operation("die", settle("busy", FAILED)),
+    Operation("die and claim", settle("busy", LONG, next_claim=50)),
+    Operation("give back", give_back),
+    Operation("rescue", lambda store: store.rescue([claim_as(5).token, claim_as(6).token], is_crash=True, now=NOW)),
+    Operation("dlq retry", lambda store: store.revive(["dead2"], now=after(3000))),
+    Operation("dlq retry --all", lambda store: store.revive(None, now=after(3000))),
+    Operation("dlq purge", lambda store: store.purge(["dead1"])),
+    Operation("cancel", lambda store: store.cancel(["p2"], now=after(3000))),
+    Operation("cancel a running job", lambda store: store.cancel(["busy"], now=after(3000))),
+    Operation("remove", lambda store: store.remove(["done", "p2"])),
+    Operation("remove and compact", lambda store: store.remove([f"x{number}" for number in range(16)] + ["done"])),
+    Operation("config set", lambda store: store.set_setting("base", 4)),
+    Operation("config unset", lambda store: store.unset_setting("base")),
+    Operation("become a worker", prepare),
+    Operation("look", lambda store: store.observe() and store.counts() and None),
+)
+#: Those that need no job of the past.
+FIRST = frozenset({"enqueue", "batch", "big batch", "claim", "config set", "become a worker", "look"})
+
+
+def _running(store: Store) -> str:
+    """Return the job that runs and has attempts left."""
+    return next(job.id for job in store.claimed() if job.max_retries > 1)
+
+
+def seen(store: Store) -> object:
+    """Return all that a store remembers, so that it can be compared."""
+    return plain(store.jobs()), store.settings()
+
+
+def model_of(verbs: Iterable[Verb]) -> object:
+    """Return what is to be seen after *verbs*."""
+    model = MemoryStore()
+    for verb in verbs:
+        verb(model)
+    return seen(model)
+
+
+class Saved(NamedTuple):
+    """A folder as it was: of each file (inode, contents, time), and the folders."""
+
+    files: dict[str, tuple[int, bytes, int]]
+    folders: list[str]
+
+
+class Stage:
+    """A data folder that can be put back to what it was, to the inode and the nanosecond."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir()
+        self.folder = root / "data"
+        self._vault = root / "vault"
+        self._vault.mkdir()
+
+    def save(self) -> Saved:
+        """Return the folder as it is, and keep its inodes from being used for anything else."""
+        files, folders = {}, []
+        for place, names, found in os.walk(self.folder):
+            folders.append(place)
+            folders.extend(f"{place}/{name}" for name in names)
+            for name in found:
+                path = f"{place}/{name}"
+                status = os.lstat(path)
+                kept = f"{self._vault}/{status.st_ino}"
+                if not os.path.exists(kept):
+                    os.link(path, kept)
+                files[path] = status.st_ino, Path(path).read_bytes(), status.st_mtime_ns
+        return Saved(files, folders)
+
+    def put_back(self, saved: Saved) -> None:
+        """Let the folder be what it was when it was *saved*."""
+        for place, names, found in os.walk(self.folder, topdown=False):
+            for name in found:
+                if f"{place}/{name}" not in saved.files:
+                    os.unlink(f"{place}/{name}")
+            for name in (f"{place}/{name}" for name in names):
+                if name not in saved.folders:
+                    os.rmdir(name)
+        if not saved.folders:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in saved.folders:
+            os.makedirs(folder, 0o700, exist_ok=True)
+        for path, (inode, content, mtime_ns) in saved.files.items():
+            try:
+                is_there = os.lstat(path).st_ino == inode
+                if not is_there:
+                    os.unlink(path)
+            except FileNotFoundError:
+                is_there = False
+            if not is_there:
+                os.link(f"{self._vault}/{inode}", path)
+            fd = os.open(path, os.O_RDWR)
+            try:
+                if os.pread(fd, len(content) + 1, 0) != content:
+                    os.pwrite(fd, content, 0)
+                    os.ftruncate(fd, len(content))
+            finally:
+                os.close(fd)
+            os.utime(path, ns=(mtime_ns, mtime_ns))
+
+    def contents(self) -> dict[str, bytes]:
+        """Return what matters of all files: of the journal the transactions, its header names a run at random."""
+        found = {}
+        for path in sorted(self.folder.glob("*.json*")):
+            data = path.read_bytes()
+            found[path.name] = data[256:] if path.name == "journal.jsonl" else data
+        return found
+
+
+class Start(NamedTuple):
+    """Where an operation begins; *past* is what has led there, if a model can tell."""
+
+    name: str
+    saved: Saved
+    past: tuple[Verb, ...] | None
+
+
+def starts(stage: Stage, die: Callable[[LocalStore], None], alive: ExitStack) -> list[Start]:
+    """Return where operations begin, each once; the worker of the last ones lives until *alive* ends."""
+    fresh = Start("no folder", stage.save(), ())
+    store = LocalStore(stage.folder)
+    for verb in PAST:
+        verb(store)
+    store.close()
+    rest = Start("at rest", stage.save(), PAST)
+    edit(stage.folder)
+    edited = Start("edited at rest", stage.save(), None)
+    stage.put_back(fresh.saved)
+    stage.folder.mkdir(mode=0o700)
+    (stage.folder / "jobs.json").write_text(json.dumps(FOREIGN, indent=2))
+    foreign = Start("written by another program", stage.save(), None)
+
+    stage.put_back(rest.saved)
+    store = LocalStore(stage.folder)
+    alive.enter_context(a_worker(stage.folder))
+    store.prepare_for_work()
+    for verb in LATER:
+        verb(store)
+    die(store)
+    busy = Start("with a worker", stage.save(), PAST + LATER)
+    edit(stage.folder)
+    edited_busy = Start("edited with a worker", stage.save(), None)
+    return [fresh, rest, edited, foreign, busy, edited_busy]
+
+
+@contextmanager
+def a_worker(folder: Path) -> Iterator[None]:
+    """Let there be a worker that lives."""
+    fd = os.open(folder / "workers" / "0123456789abcdef.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        assert lock_descriptor(fd, blocking=False)
+        yield
+    finally:
+        os.close(fd)
+
+
+def edit(folder: Path) -> None:
+    """Do what a person does with an editor: another layout, one job more, one changed."""
+    path = folder / "jobs.json"
+    jobs = json.loads(path.read_bytes())
+    changed = next(job for job in jobs if job["id"] == "x3")
+    changed["command"] = "echo edited"
+    path.write_text(json.dumps([*jobs, {"id": "mine", "command": "true"}], indent=2))
+
+
+#: As another program keeps its queue.
+FOREIGN: list[dict[str, Any]] = [
+    {"id": "done", "cmd": "true", "status": "success", "attempts": 1},
+    {"id": "gone", "cmd": "false", "status": "dead_letter", "attempts": 3},
+    {"id": "busy", "cmd": "sleep 5", "status": "running", "locked_by": "w1", "attempts": 1},
+    {"id": "p2", "cmd": "sleep 6", "status": "queued", "created": 1740830400},
+]
+
+
+class Found(NamedTuple):
+    """What the first who came afterwards has found, and what it has done to the disk to find it."""
+
+    seen: object
+    steps: tuple[str, ...]
+
+
+def recover_wholly(stage: Stage, system: System) -> dict[str, bytes]:
+    """Let a process come that does not know how far the journal is in the files; return what it leaves."""
+    applied = stage.folder / "applied"
+    if applied.exists() and applied.stat().st_size:
+        applied.write_bytes(b" " * 1024)
+    with system.working(Count(), process="recovery"):
+        LocalStore(stage.folder).counts()
+    system.bury("recovery")
+    return stage.contents()
+
+
+def check(stage: Stage, system: System, allowed: list[object], where: str, witness: LocalStore | None = None) -> Found:
+    """Come to the queue as the next processes: all that was confirmed is there, once, and the queue works.
+
+    *witness* has been there before, and remembers how it was; else a new process comes.
+    """
+    first = Count()
+    with system.working(first, process="first"):
+        store = witness or LocalStore(stage.folder)
+        found = seen(store)
+    assert found in allowed, f"{where}: {found}"
+    system.bury("first")
+    system.bury("witness")
+    contents = recover_wholly(stage, system)
+    for name in ("jobs.json", "dlq.json", "worker_pids.json", "config.json"):
+        if name in contents:
+            json.loads(contents[name])
+    assert recover_wholly(stage, system) == contents, f"{where}: a second recovery has changed something"
+    with system.working(Count(), process="second"):
+        store = LocalStore(stage.folder)
+        jobs = store.jobs()
+        assert (plain(jobs), store.settings()) == found, where
+        store.enqueue(specs("next"), now=NOW)
+        waiting = {job.id for job in jobs if job.state.is_waiting} | {"next"}
+        claimed = [store.claim(claim_as(number), now=after(10**6)) for number in (901, 902)]
+        ids = [job.id for job in claimed if job is not None]
+        assert len(set(ids)) == len(ids) == min(2, len(waiting)), where
+        assert set(ids) <= waiting, f"{where}: {ids} were not waiting"
+        store.close()
+    system.bury("second")
+    with system.working(Count(), process="third"):
+        after_all = LocalStore(stage.folder).jobs()
+    system.bury("third")
+    assert [job.id for job in after_all] == [*(job.id for job in jobs), "next"], where
+    unclaimed = [plain(job) for job in after_all if job.id not in ids and job.id != "next"]
+    assert unclaimed == [plain(job) for job in jobs if job.id not in ids], where
+    return Found(found, tuple(f"{call.name} {Path(call.path).name}" for call in first.calls if call.changes))

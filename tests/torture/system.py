@@ -1,0 +1,192 @@
+"""The system below the store, as these tests let it be: every call on the folder is counted, and may fail or be the last.
+
+Stands where Python hands a call to the operating system, so that also the calls of pathlib are seen. Nothing is
+really synced: what would be left after a power cut, ``power`` knows.
+"""
+
+import io
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from queuectl.stores.local import bells, disk, lock
+
+#: Calls that name a path, and those that name an open file.
+BY_PATH = ("open", "stat", "lstat", "mkdir", "chmod", "unlink", "replace", "rename", "scandir", "listdir")
+BY_FILE = ("pread", "preadv", "pwrite", "fstat", "ftruncate", "fchmod", "fsync", "fdatasync")
+SYNCS = frozenset({"fsync", "fdatasync"})
+_pwrite = os.pwrite
+READS = frozenset({"stat", "lstat", "scandir", "listdir", "pread", "preadv", "fstat", "read", "lock", "socket"})
+
+
+class Died(BaseException):
+    """Raised where a process ends: nothing of the product may catch it for good."""
+
+
+class Call(NamedTuple):
+    """One call on the folder; *path* is below it, and *args* begin with the file or path."""
+
+    name: str
+    path: str
+    args: tuple[Any, ...]
+    changes: bool  #: whether it can change the disk, or what is known to be on it
+
+    def __str__(self) -> str:
+        size = f" {len(self.args[1])} bytes at {self.args[2]}" if self.name == "pwrite" else ""
+        target = f" to {Path(self.args[1]).name}" if self.name in ("replace", "rename") else ""
+        return f"{self.name} {self.path}{size}{target}"
+
+
+Go = Callable[[], Any]
+Behaviour = Callable[[Call, Go], Any]
+
+
+class System:
+    """Whoever works below *root* while ``working`` is in force does so through here."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+        self.root = f"{root}/"
+        self.behaviour: Behaviour | None = None
+        self.watch: Callable[[Call, Go], Any] = lambda call, go: go()
+        self._open: dict[int, tuple[str, str]] = {}  # path, and whose it is
+        self._process = ""
+        self._random = random.Random(1)
+        for name in BY_PATH:
+            monkeypatch.setattr(os, name, self._by_path(name, getattr(os, name)))
+        for name in BY_FILE:
+            monkeypatch.setattr(os, name, self._by_file(name, getattr(os, name)))
+        self._close = os.close
+        monkeypatch.setattr(os, "close", self._closing)
+        monkeypatch.setattr(os, "urandom", lambda size: self._random.randbytes(size))
+        monkeypatch.setattr(io, "open", self._by_path("read", io.open))
+        monkeypatch.setattr(disk, "preallocate", self._by_file("preallocate", lambda fd, size: None))
+        monkeypatch.setattr(lock, "lock_descriptor", self._by_file("lock", lock.lock_descriptor))
+        monkeypatch.setattr(bells, "_open_socket", self._socket(bells._open_socket))
+
+    @contextmanager
+    def working(self, behaviour: Behaviour, *, process: str = "") -> Iterator[None]:
+        """Let all calls go through *behaviour*; what is opened is the *process*'s."""
+        before = self.behaviour, self._process
+        self.behaviour, self._process = behaviour, process
+        try:
+            yield
+        finally:
+            self.behaviour, self._process = before
+
+    def bury(self, process: str) -> None:
+        """Close what a dead *process* had open, as the kernel does: that frees its locks."""
+        for fd in [fd for fd, (_, owner) in self._open.items() if owner == process]:
+            del self._open[fd]
+            self._close(fd)
+
+    def seed_random(self, start: int) -> None:
+        """Let what is made at random from now on be the same for the same *start*."""
+        self._random = random.Random(start)
+
+    def _do(self, name: str, path: str, args: tuple[Any, ...], go: Go, *, changes: bool | None = None) -> Any:
+        behaviour = self.behaviour
+        if behaviour is None:
+            return go()
+        call = Call(name, path, args, name not in READS if changes is None else changes)
+        return behaviour(call, lambda: self.watch(call, go))
+
+    def _by_path(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **keywords: Any) -> Any:
+            if self.behaviour is None:
+                return real(*args, **keywords)
+            path = os.fspath(args[0]) if args and not isinstance(args[0], int) else ""
+            if not isinstance(path, str) or not f"{path}/".startswith(self.root):
+                return real(*args, **keywords)
+            below = path.removeprefix(self.root)
+            if name != "open":
+                return self._do(name, below, args, lambda: real(*args, **keywords))
+
+            def go() -> int:
+                fd: int = real(*args, **keywords)
+                self._open[fd] = below, self._process
+                return fd
+
+            return self._do(name, below, args, go, changes=bool(args[1] & os.O_CREAT))
+
+        return call
+
+    def _by_file(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **keywords: Any) -> Any:
+            known = self._open.get(args[0])
+            if known is None or self.behaviour is None:
+                return real(*args, **keywords)
+            go = (lambda: None) if name in SYNCS else lambda: real(*args, **keywords)
+            # A buffer that is read into must not be kept: it could not grow.
+            return self._do(name, known[0], args[:1] if name == "preadv" else args, go)
+
+        return call
+
+    def _closing(self, fd: int) -> None:
+        self._open.pop(fd, None)
+        self._close(fd)
+
+    def _socket(self, real: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: self._do("socket", "", (), real)
+
+
+class Count:
+    """Lets everything pass, and counts."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    def __call__(self, call: Call, go: Go) -> Any:
+        self.calls.append(call)
+        return go()
+
+
+class DieAt(Count):
+    """Ends the process before change number *number*, counted from 0; with *cut*, in the middle of that write."""
+
+    def __init__(self, number: int, cut: int = 0) -> None:
+        super().__init__()
+        self._number = number
+        self._cut = cut
+        self.is_dead = False
+
+    def __call__(self, call: Call, go: Go) -> Any:
+        if self.is_dead:
+            raise Died  # no tidying up of its own reaches the disk
+        if call.changes:
+            if len(self.calls) == self._number:
+                self.is_dead = True
+                if self._cut:
+                    fd, data, offset = call.args
+                    _pwrite(fd, bytes(data)[: self._cut], offset)
+                raise Died
+            self.calls.append(call)
+        return go()
+
+
+class FailAt(Count):
+    """Lets call number *number* fail with *code*, and with *is_for_good* all later ones that *code* can come from."""
+
+    def __init__(self, number: int, code: int, names: frozenset[str], *, is_for_good: bool) -> None:
+        super().__init__()
+        self._number = number
+        self._code = code
+        self._names = names
+        self._is_for_good = is_for_good
+        self.failed: list[Call] = []
+
+    def __call__(self, call: Call, go: Go) -> Any:
+        number = len(self.calls)
+        self.calls.append(call)
+        if call.name in self._names and (number == self._number or (self._is_for_good and number > self._number)):
+            self.failed.append(call)
+            return self.fail(call, go)
+        return go()
+
+    def fail(self, call: Call, go: Go) -> Any:
+        path = call.args[0] if call.args and not isinstance(call.args[0], int) else None
+        raise OSError(self._code, os.strerror(self._code), path)

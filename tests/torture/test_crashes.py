@@ -1,0 +1,154 @@
+"""T1: a process ends at any of its calls to the system. What was confirmed is there, what was not is wholly so or not at all.
+
+A process changes the disk only by its calls, so that its end after one call and before the next are the same. It is
+ended before each call that changes something, and in the middle of each write.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from queuectl.stores.local.store import LocalStore
+from tests.torture.lives import (
+    FIRST,
+    OPERATIONS,
+    Operation,
+    Saved,
+    Stage,
+    Start,
+    check,
+    lower_limits,
+    model_of,
+    recover_wholly,
+    seen,
+    starts,
+)
+from tests.torture.system import Call, Count, DieAt, Died, System
+
+Figures = Callable[[str, object], None]
+ALL = frozenset(operation.name for operation in OPERATIONS)
+EDITED = frozenset({"enqueue", "big batch", "die and claim", "look"})  # what is done to a file of somebody else
+
+
+class Crash:
+    """All that can be crashed into, on one folder."""
+
+    def __init__(self, stage: Stage, system: System, begin: list[Start]) -> None:
+        self.stage = stage
+        self.system = system
+        self.starts = begin
+        self.points = 0
+        self.recoveries: dict[tuple[str, ...], tuple[Saved, list[object], str]] = {}  # one of each kind
+
+    def cases(self) -> Iterator[tuple[Start, Operation]]:
+        for start in self.starts:
+            names = FIRST if start.past == () else EDITED if start.past is None else ALL
+            for operation in OPERATIONS:
+                needs_a_running_job = operation.name not in FIRST
+                if operation.name in names and not (start.name == "written by another program" and needs_a_running_job):
+                    yield start, operation
+
+    def run(self, start: Start, operation: Operation) -> tuple[list[object], list[Call]]:
+        """Do *operation* undisturbed; return what may be found before and after it, and the calls that change anything."""
+        self.stage.put_back(start.saved)
+        with self.system.working(Count(), process="undisturbed"):
+            before = seen(LocalStore(self.stage.folder)) if start.past is None else model_of(start.past)
+        self.system.bury("undisturbed")
+        self.stage.put_back(start.saved)
+        count = Count()
+        with self.system.working(count, process="undisturbed"):
+            store = LocalStore(self.stage.folder)
+            operation.run(store)
+            store.close()
+            end = seen(LocalStore(self.stage.folder))
+        self.system.bury("undisturbed")
+        if start.past is not None:
+            assert end == model_of((*start.past, operation.run)), f"{operation.name} {start.name}"
+        return [before, end], [call for call in count.calls if call.changes]
+
+    def die(self, start: Start, operation: Operation, number: int, cut: int, *, has_witness: bool) -> LocalStore | None:
+        """Do *operation* until the process ends; return what a process that was there all the time goes on with."""
+        self.stage.put_back(start.saved)
+        self.system.seed_random(number)
+        witness = None
+        if has_witness:
+            with self.system.working(Count(), process="witness"):
+                witness = LocalStore(self.stage.folder)
+                witness.claimed()
+        self.is_confirmed = False
+        with self.system.working(DieAt(number, cut), process="victim"), suppress(Died):
+            store = LocalStore(self.stage.folder)
+            operation.run(store)
+            self.is_confirmed = True
+            store.close()
+        self.system.bury("victim")
+        return witness
+
+    def crash_into(self, start: Start, operation: Operation) -> None:
+        states, calls = self.run(start, operation)
+        for number, call in enumerate(calls):
+            for cut in cuts(call):
+                where = f"{operation.name} {start.name}, ended {f'{cut} bytes into' if cut else 'before'} change {number}, {call}"
+                witness = self.die(start, operation, number, cut, has_witness=bool(start.past and self.points % 2))
+                allowed = states[1:] if self.is_confirmed else states
+                saved = self.stage.save()
+                found = check(self.stage, self.system, allowed, where, witness)
+                self.points += 1
+                if found.steps not in self.recoveries:
+                    self.recoveries[found.steps] = saved, [found.seen], where
+
+    def crash_while_recovering(self) -> Iterator[str]:
+        """End also the process that comes after one that has ended: one of each kind of recovery, at every call."""
+        for steps, (saved, allowed, where) in self.recoveries.items():
+            self.stage.put_back(saved)
+            count = Count()
+            self.recover(count)
+            contents = recover_wholly(self.stage, self.system)
+            for number, call in enumerate(call for call in count.calls if call.changes):
+                for cut in cuts(call):
+                    here = f"{where}; then ended in recovery {f'{cut} bytes into' if cut else 'before'} {number}, {call}"
+                    self.stage.put_back(saved)
+                    with suppress(Died):
+                        self.recover(DieAt(number, cut))
+                    self.system.bury("recovery")
+                    assert recover_wholly(self.stage, self.system) == contents, here
+                    check(self.stage, self.system, allowed, here)
+                    yield here
+
+    def recover(self, behaviour: Count) -> None:
+        with self.system.working(behaviour, process="recovery"):
+            seen(LocalStore(self.stage.folder))
+        self.system.bury("recovery")
+
+
+def cuts(call: Call) -> list[int]:
+    """Return after how many bytes of *call* to end, 0 for before it."""
+    size = len(call.args[1]) if call.name == "pwrite" else 0
+    return sorted({0, size // 2, max(size - 1, 0)})
+
+
+@pytest.fixture
+def crash(fast_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crash]:
+    lower_limits(monkeypatch)
+    stage = Stage(fast_path / "stage")
+    system = System(monkeypatch, stage.folder.parent)
+    with ExitStack() as alive:
+
+        def die(store: LocalStore) -> None:
+            system.bury("past")
+
+        with system.working(Count(), process="past"):
+            begin = starts(stage, die, alive)
+        yield Crash(stage, system, begin)
+
+
+def test_a_process_may_end_at_any_call(crash: Crash, figure: Figures) -> None:
+    cases = list(crash.cases())
+    for start, operation in cases:
+        crash.crash_into(start, operation)
+    figure("operations from a state", len(cases))
+    figure("points of ending", crash.points)
+    figure("kinds of recovery", len(crash.recoveries))
+    figure("points of ending in a recovery", sum(1 for _ in crash.crash_while_recovering()))
