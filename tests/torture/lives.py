@@ -224,13 +224,14 @@ class Start(NamedTuple):
     past: tuple[Verb, ...] | None
 
 
-def starts(stage: Stage, die: Callable[[LocalStore], None], alive: ExitStack) -> list[Start]:
+def starts(stage: Stage, system: System, alive: ExitStack) -> list[Start]:
     """Return where operations begin, each once; the worker of the last ones lives until *alive* ends."""
     fresh = Start("no folder", stage.save(), ())
-    store = LocalStore(stage.folder)
-    for verb in PAST:
-        verb(store)
-    store.close()
+    with system.working("past"):
+        store = LocalStore(stage.folder)
+        for verb in PAST:
+            verb(store)
+        store.close()
     rest = Start("at rest", stage.save(), PAST)
     edit(stage.folder)
     edited = Start("edited at rest", stage.save(), None)
@@ -238,14 +239,14 @@ def starts(stage: Stage, die: Callable[[LocalStore], None], alive: ExitStack) ->
     stage.folder.mkdir(mode=0o700)
     (stage.folder / "jobs.json").write_text(json.dumps(FOREIGN, indent=2))
     foreign = Start("written by another program", stage.save(), None)
-
     stage.put_back(rest.saved)
-    store = LocalStore(stage.folder)
     alive.enter_context(a_worker(stage.folder))
-    store.prepare_for_work()
-    for verb in LATER:
-        verb(store)
-    die(store)
+    with system.working("past"):
+        store = LocalStore(stage.folder)
+        store.prepare_for_work()
+        for verb in LATER:
+            verb(store)
+    system.bury("past")
     busy = Start("with a worker", stage.save(), PAST + LATER)
     edit(stage.folder)
     edited_busy = Start("edited with a worker", stage.save(), None)
@@ -282,21 +283,11 @@ FOREIGN: list[dict[str, Any]] = [
 
 
 class Found(NamedTuple):
-    """What the first who came afterwards has found, and what it has done to the disk to find it."""
+    """What the first who came afterwards has found, what it did to the disk to find it, and all files once it is done."""
 
     seen: object
     steps: tuple[str, ...]
-
-
-def recover_wholly(stage: Stage, system: System) -> dict[str, bytes]:
-    """Let a process come that does not know how far the journal is in the files; return what it leaves."""
-    applied = stage.folder / "applied"
-    if applied.exists() and applied.stat().st_size:
-        applied.write_bytes(b" " * 1024)
-    with system.working(Count(), process="recovery"):
-        LocalStore(stage.folder).counts()
-    system.bury("recovery")
-    return stage.contents()
+    contents: dict[str, bytes]
 
 
 def check(stage: Stage, system: System, allowed: list[object], where: str, witness: LocalStore | None = None) -> Found:
@@ -305,21 +296,26 @@ def check(stage: Stage, system: System, allowed: list[object], where: str, witne
     *witness* has been there before, and remembers how it was; else a new process comes.
     """
     first = Count()
-    with system.working(first, process="first"):
+    with system.working("first", first):
         store = witness or LocalStore(stage.folder)
         found = seen(store)
     assert found in allowed, f"{where}: {found}"
     system.bury("first")
     system.bury("witness")
-    contents = recover_wholly(stage, system)
+    forget_applied(stage.folder)
+    with system.working("second"):
+        LocalStore(stage.folder).counts()
+    system.bury("second")
+    contents = stage.contents()
     for name in ("jobs.json", "dlq.json", "worker_pids.json", "config.json"):
         if name in contents:
             json.loads(contents[name])
-    assert recover_wholly(stage, system) == contents, f"{where}: a second recovery has changed something"
-    with system.working(Count(), process="second"):
+    forget_applied(stage.folder)
+    with system.working("third"):
         store = LocalStore(stage.folder)
         jobs = store.jobs()
         assert (plain(jobs), store.settings()) == found, where
+        assert stage.contents() == contents, f"{where}: a second recovery has changed something"
         store.enqueue(specs("next"), now=NOW)
         waiting = {job.id for job in jobs if job.state.is_waiting} | {"next"}
         claimed = [store.claim(claim_as(number), now=after(10**6)) for number in (901, 902)]
@@ -327,11 +323,19 @@ def check(stage: Stage, system: System, allowed: list[object], where: str, witne
         assert len(set(ids)) == len(ids) == min(2, len(waiting)), where
         assert set(ids) <= waiting, f"{where}: {ids} were not waiting"
         store.close()
-    system.bury("second")
-    with system.working(Count(), process="third"):
-        after_all = LocalStore(stage.folder).jobs()
     system.bury("third")
-    assert [job.id for job in after_all] == [*(job.id for job in jobs), "next"], where
-    unclaimed = [plain(job) for job in after_all if job.id not in ids and job.id != "next"]
+    with system.working("last"):
+        at_last = LocalStore(stage.folder).jobs()
+    system.bury("last")
+    assert [job.id for job in at_last] == [*(job.id for job in jobs), "next"], where
+    unclaimed = [plain(job) for job in at_last if job.id not in ids and job.id != "next"]
     assert unclaimed == [plain(job) for job in jobs if job.id not in ids], where
-    return Found(found, tuple(f"{call.name} {Path(call.path).name}" for call in first.calls if call.changes))
+    steps = tuple(f"{call.name} {call.path.rpartition('/')[2]}" for call in first.calls if call.changes)
+    return Found(found, steps, contents)
+
+
+def forget_applied(folder: Path) -> None:
+    """Let the next process not know how far the journal is in the files: it has to recover everything."""
+    applied = folder / "applied"
+    if applied.exists() and applied.stat().st_size:
+        applied.write_bytes(b" " * 1024)

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from queuectl.stores.local import bells, disk, lock
+from queuectl.stores.local import bells, disk, folder, lock
 
 #: Calls that name a path, and those that name an open file.
-BY_PATH = ("open", "stat", "lstat", "mkdir", "chmod", "unlink", "replace", "rename", "scandir", "listdir")
+BY_PATH = ("stat", "lstat", "mkdir", "chmod", "unlink", "replace", "rename", "scandir", "listdir")
 BY_FILE = ("pread", "preadv", "pwrite", "fstat", "ftruncate", "fchmod", "fsync", "fdatasync")
 SYNCS = frozenset({"fsync", "fdatasync"})
 _pwrite = os.pwrite
@@ -60,17 +60,20 @@ class System:
             monkeypatch.setattr(os, name, self._by_path(name, getattr(os, name)))
         for name in BY_FILE:
             monkeypatch.setattr(os, name, self._by_file(name, getattr(os, name)))
+        monkeypatch.setattr(os, "open", self._opening(os.open))
         self._close = os.close
         monkeypatch.setattr(os, "close", self._closing)
         monkeypatch.setattr(os, "urandom", lambda size: self._random.randbytes(size))
         monkeypatch.setattr(io, "open", self._by_path("read", io.open))
         monkeypatch.setattr(disk, "preallocate", self._by_file("preallocate", lambda fd, size: None))
         monkeypatch.setattr(lock, "lock_descriptor", self._by_file("lock", lock.lock_descriptor))
+        monkeypatch.setattr(disk, "boot_id", lambda: "this one")
+        monkeypatch.setattr(folder, "file_system", lambda path: "ext4")
         monkeypatch.setattr(bells, "_open_socket", self._socket(bells._open_socket))
 
     @contextmanager
-    def working(self, behaviour: Behaviour, *, process: str = "") -> Iterator[None]:
-        """Let all calls go through *behaviour*; what is opened is the *process*'s."""
+    def working(self, process: str, behaviour: Behaviour | None = None) -> Iterator[None]:
+        """Let all calls go through *behaviour*, if there is one; what is opened is the *process*'s."""
         before = self.behaviour, self._process
         self.behaviour, self._process = behaviour, process
         try:
@@ -102,23 +105,30 @@ class System:
             path = os.fspath(args[0]) if args and not isinstance(args[0], int) else ""
             if not isinstance(path, str) or not f"{path}/".startswith(self.root):
                 return real(*args, **keywords)
-            below = path.removeprefix(self.root)
-            if name != "open":
-                return self._do(name, below, args, lambda: real(*args, **keywords))
+            return self._do(name, path.removeprefix(self.root), args, lambda: real(*args, **keywords))
+
+        return call
+
+    def _opening(self, real: Callable[..., int]) -> Callable[..., int]:
+        def call(path: Any, *args: Any, **keywords: Any) -> int:
+            name = os.fspath(path)
+            if not self._process or not isinstance(name, str) or not f"{name}/".startswith(self.root):
+                return real(path, *args, **keywords)
+            below = name.removeprefix(self.root)
 
             def go() -> int:
-                fd: int = real(*args, **keywords)
+                fd = real(path, *args, **keywords)
                 self._open[fd] = below, self._process
                 return fd
 
-            return self._do(name, below, args, go, changes=bool(args[1] & os.O_CREAT))
+            fd: int = self._do("open", below, (path, *args), go, changes=bool(args[0] & os.O_CREAT))
+            return fd
 
         return call
 
     def _by_file(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **keywords: Any) -> Any:
-            known = self._open.get(args[0])
-            if known is None or self.behaviour is None:
+            if self.behaviour is None or (known := self._open.get(args[0])) is None:
                 return real(*args, **keywords)
             go = (lambda: None) if name in SYNCS else lambda: real(*args, **keywords)
             # A buffer that is read into must not be kept: it could not grow.

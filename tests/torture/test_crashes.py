@@ -21,7 +21,6 @@ from tests.torture.lives import (
     check,
     lower_limits,
     model_of,
-    recover_wholly,
     seen,
     starts,
 )
@@ -53,12 +52,12 @@ class Crash:
     def run(self, start: Start, operation: Operation) -> tuple[list[object], list[Call]]:
         """Do *operation* undisturbed; return what may be found before and after it, and the calls that change anything."""
         self.stage.put_back(start.saved)
-        with self.system.working(Count(), process="undisturbed"):
+        with self.system.working("undisturbed"):
             before = seen(LocalStore(self.stage.folder)) if start.past is None else model_of(start.past)
         self.system.bury("undisturbed")
         self.stage.put_back(start.saved)
         count = Count()
-        with self.system.working(count, process="undisturbed"):
+        with self.system.working("undisturbed", count):
             store = LocalStore(self.stage.folder)
             operation.run(store)
             store.close()
@@ -74,11 +73,11 @@ class Crash:
         self.system.seed_random(number)
         witness = None
         if has_witness:
-            with self.system.working(Count(), process="witness"):
+            with self.system.working("witness"):
                 witness = LocalStore(self.stage.folder)
                 witness.claimed()
         self.is_confirmed = False
-        with self.system.working(DieAt(number, cut), process="victim"), suppress(Died):
+        with self.system.working("victim", DieAt(number, cut)), suppress(Died):
             store = LocalStore(self.stage.folder)
             operation.run(store)
             self.is_confirmed = True
@@ -93,19 +92,19 @@ class Crash:
                 where = f"{operation.name} {start.name}, ended {f'{cut} bytes into' if cut else 'before'} change {number}, {call}"
                 witness = self.die(start, operation, number, cut, has_witness=bool(start.past and self.points % 2))
                 allowed = states[1:] if self.is_confirmed else states
-                saved = self.stage.save()
                 found = check(self.stage, self.system, allowed, where, witness)
                 self.points += 1
                 if found.steps not in self.recoveries:
-                    self.recoveries[found.steps] = saved, [found.seen], where
+                    self.die(start, operation, number, cut, has_witness=False)
+                    self.recoveries[found.steps] = self.stage.save(), [found.seen], where
 
     def crash_while_recovering(self) -> Iterator[str]:
         """End also the process that comes after one that has ended: one of each kind of recovery, at every call."""
-        for steps, (saved, allowed, where) in self.recoveries.items():
+        for saved, allowed, where in self.recoveries.values():
             self.stage.put_back(saved)
             count = Count()
             self.recover(count)
-            contents = recover_wholly(self.stage, self.system)
+            contents = check(self.stage, self.system, allowed, where).contents
             for number, call in enumerate(call for call in count.calls if call.changes):
                 for cut in cuts(call):
                     here = f"{where}; then ended in recovery {f'{cut} bytes into' if cut else 'before'} {number}, {call}"
@@ -113,12 +112,11 @@ class Crash:
                     with suppress(Died):
                         self.recover(DieAt(number, cut))
                     self.system.bury("recovery")
-                    assert recover_wholly(self.stage, self.system) == contents, here
-                    check(self.stage, self.system, allowed, here)
+                    assert check(self.stage, self.system, allowed, here).contents == contents, here
                     yield here
 
     def recover(self, behaviour: Count) -> None:
-        with self.system.working(behaviour, process="recovery"):
+        with self.system.working("recovery", behaviour):
             seen(LocalStore(self.stage.folder))
         self.system.bury("recovery")
 
@@ -135,13 +133,7 @@ def crash(fast_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crash]:
     stage = Stage(fast_path / "stage")
     system = System(monkeypatch, stage.folder.parent)
     with ExitStack() as alive:
-
-        def die(store: LocalStore) -> None:
-            system.bury("past")
-
-        with system.working(Count(), process="past"):
-            begin = starts(stage, die, alive)
-        yield Crash(stage, system, begin)
+        yield Crash(stage, system, starts(stage, system, alive))
 
 
 def test_a_process_may_end_at_any_call(crash: Crash, figure: Figures) -> None:
