@@ -158,10 +158,11 @@ class Count:
 class DieAt(Count):
     """Ends the process before change number *number*, counted from 0; with *cut*, in the middle of that write."""
 
-    def __init__(self, number: int, cut: int = 0) -> None:
+    def __init__(self, number: int, cut: int = 0, *, die: Callable[[], None] = lambda: None) -> None:
         super().__init__()
         self._number = number
         self._cut = cut
+        self._die = die  # for good
         self.is_dead = False
 
     def __call__(self, call: Call, go: Go) -> Any:
@@ -173,6 +174,7 @@ class DieAt(Count):
                 if self._cut:
                     fd, data, offset = call.args
                     _pwrite(fd, bytes(data)[: self._cut], offset)
+                self._die()
                 raise Died
             self.calls.append(call)
         return go()

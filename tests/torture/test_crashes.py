@@ -4,6 +4,10 @@ A process changes the disk only by its calls, so that its end after one call and
 ended before each call that changes something, and in the middle of each write.
 """
 
+import os
+import random
+import re
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -61,6 +65,7 @@ class Crash:
             store = LocalStore(self.stage.folder)
             operation.run(store)
             store.close()
+        with self.system.working("undisturbed"):
             end = seen(LocalStore(self.stage.folder))
         self.system.bury("undisturbed")
         if start.past is not None:
@@ -134,6 +139,50 @@ def crash(fast_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crash]:
     system = System(monkeypatch, stage.folder.parent)
     with ExitStack() as alive:
         yield Crash(stage, system, starts(stage, system, alive))
+
+
+def test_real_processes_end_as_these_do(
+    crash: Crash, dice: random.Random, volume: Callable[[int, int], int], figure: Figures
+) -> None:
+    """What a killed process leaves is, to the byte, what one leaves that is ended by an exception that nothing catches."""
+    cases = list(crash.cases())
+    count = volume(60, 1000)
+    for _ in range(count):
+        start, operation = dice.choice(cases)
+        _, calls = crash.run(start, operation)
+        number = dice.randrange(len(calls))
+        cut = dice.choice(cuts(calls[number]))
+        where = f"{operation.name} {start.name}, before change {number}, {calls[number]}, cut {cut}"
+        crash.die(start, operation, number, cut, has_witness=False)
+        simulated = left(crash.stage)
+        crash.stage.put_back(start.saved)
+        crash.system.seed_random(number)
+        child = os.fork()
+        if not child:
+            try:
+                with crash.system.working("victim", DieAt(number, cut, die=dice.choice([kill_self, exit_at_once]))):
+                    store = LocalStore(crash.stage.folder)
+                    operation.run(store)
+                    store.close()
+            finally:
+                os._exit(1)  # it has lived on
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) in (-signal.SIGKILL, 9), where
+        assert left(crash.stage) == simulated, where
+    figure("real processes ended", count)
+
+
+def kill_self() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def exit_at_once() -> None:
+    os._exit(9)
+
+
+def left(stage: Stage) -> dict[str, bytes]:
+    """Return what is in the folder, whichever process has left it."""
+    return {re.sub(r"\.\d+\.tmp", ".tmp", name): content for name, content in stage.contents().items()}
 
 
 def test_a_process_may_end_at_any_call(crash: Crash, figure: Figures) -> None:
