@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from filelock import lock_descriptor
 
-from queuectl.job import Claim, Outcome
+from queuectl.job import Claim, Job, Outcome
 from queuectl.stores.base import Store
 from queuectl.stores.local import engine, intake, records
 from queuectl.stores.local.store import LocalStore
@@ -20,6 +20,7 @@ from tests.samples import FAILED, NOW, OK, after, plain, spec, specs
 from tests.torture.system import Count, System
 
 Verb = Callable[[Store], object]
+Seen = tuple[Any, Any]  # jobs and settings
 LONG = Outcome(exit_code=1, error="ü" * 400)  # a line that it does not fit into
 NOISE = ("workers", "logs", "queue.lock")
 
@@ -132,12 +133,12 @@ def _running(store: Store) -> str:
     return next(job.id for job in store.claimed() if job.max_retries > 1)
 
 
-def seen(store: Store) -> object:
+def seen(store: Store) -> Seen:
     """Return all that a store remembers, so that it can be compared."""
     return plain(store.jobs()), store.settings()
 
 
-def model_of(verbs: Iterable[Verb]) -> object:
+def model_of(verbs: Iterable[Verb]) -> Seen:
     """Return what is to be seen after *verbs*."""
     model = MemoryStore()
     for verb in verbs:
@@ -170,11 +171,15 @@ class Stage:
             for name in found:
                 path = f"{place}/{name}"
                 status = os.lstat(path)
-                kept = f"{self._vault}/{status.st_ino}"
-                if not os.path.exists(kept):
-                    os.link(path, kept)
+                self.keep(path)
                 files[path] = status.st_ino, Path(path).read_bytes(), status.st_mtime_ns
         return Saved(files, folders)
+
+    def keep(self, path: str) -> None:
+        """Keep the inode of the file *path* from being used for anything else."""
+        kept = f"{self._vault}/{os.lstat(path).st_ino}"
+        if not os.path.exists(kept):
+            os.link(path, kept)
 
     def put_back(self, saved: Saved) -> None:
         """Let the folder be what it was when it was *saved*."""
@@ -290,7 +295,7 @@ class Found(NamedTuple):
     contents: dict[str, bytes]
 
 
-def check(stage: Stage, system: System, allowed: list[object], where: str, witness: LocalStore | None = None) -> Found:
+def check(stage: Stage, system: System, allowed: list[Seen], where: str, witness: LocalStore | None = None) -> Found:
     """Come to the queue as the next processes: all that was confirmed is there, once, and the queue works.
 
     *witness* has been there before, and remembers how it was; else a new process comes.
@@ -299,7 +304,7 @@ def check(stage: Stage, system: System, allowed: list[object], where: str, witne
     with system.working("first", first):
         store = witness or LocalStore(stage.folder)
         found = seen(store)
-    assert found in allowed, f"{where}: {found}"
+    assert found in allowed, f"{where}: {explain(found, allowed)}"
     system.bury("first")
     system.bury("witness")
     forget_applied(stage.folder)
@@ -332,6 +337,27 @@ def check(stage: Stage, system: System, allowed: list[object], where: str, witne
     assert unclaimed == [plain(job) for job in jobs if job.id not in ids], where
     steps = tuple(f"{call.name} {call.path.rpartition('/')[2]}" for call in first.calls if call.changes)
     return Found(found, steps, contents)
+
+
+def explain(found: Seen, allowed: list[Seen]) -> str:
+    """Say in what *found* differs from the last of what is *allowed*, job by job."""
+    jobs, settings = found
+    last_jobs, last_settings = allowed[-1]
+    there, wanted = ({job.id: job for job in each} for each in (jobs, last_jobs))
+    lines = [
+        f"{id}: {_brief(there.get(id))}, not {_brief(wanted.get(id))}"
+        for id in there | wanted
+        if there.get(id) != wanted.get(id)
+    ]
+    if [*there] != [*wanted]:
+        lines.append(f"order: {' '.join(there)}, not {' '.join(wanted)}")
+    if settings != last_settings:
+        lines.append(f"settings: {settings.chosen}, not {last_settings.chosen}")
+    return "; ".join(lines)
+
+
+def _brief(job: Job | None) -> str:
+    return "none" if job is None else f"{job.state} after {job.attempts}, {job.claim}, {job.updated_at}"
 
 
 def forget_applied(folder: Path) -> None:

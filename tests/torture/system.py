@@ -52,7 +52,7 @@ class System:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
         self.root = f"{root}/"
         self.behaviour: Behaviour | None = None
-        self.watch: Callable[[Call, Go], Any] = lambda call, go: go()
+        self.forget_watch()
         self._open: dict[int, tuple[str, str]] = {}  # path, and whose it is
         self._process = ""
         self._random = random.Random(1)
@@ -67,7 +67,8 @@ class System:
         monkeypatch.setattr(io, "open", self._by_path("read", io.open))
         monkeypatch.setattr(disk, "preallocate", self._by_file("preallocate", lambda fd, size: None))
         monkeypatch.setattr(lock, "lock_descriptor", self._by_file("lock", lock.lock_descriptor))
-        monkeypatch.setattr(disk, "boot_id", lambda: "this one")
+        self.boot = "this one"
+        monkeypatch.setattr(disk, "boot_id", lambda: self.boot)
         monkeypatch.setattr(folder, "file_system", lambda path: "ext4")
         monkeypatch.setattr(bells, "_open_socket", self._socket(bells._open_socket))
 
@@ -87,6 +88,9 @@ class System:
             del self._open[fd]
             self._close(fd)
 
+    def forget_watch(self) -> None:
+        self.watch: Callable[[Call, Go], Any] = lambda call, go: go()
+
     def seed_random(self, start: int) -> None:
         """Let what is made at random from now on be the same for the same *start*."""
         self._random = random.Random(start)
@@ -105,16 +109,19 @@ class System:
             path = os.fspath(args[0]) if args and not isinstance(args[0], int) else ""
             if not isinstance(path, str) or not f"{path}/".startswith(self.root):
                 return real(*args, **keywords)
-            return self._do(name, path.removeprefix(self.root), args, lambda: real(*args, **keywords))
+            return self._do(name, self._below(path), args, lambda: real(*args, **keywords))
 
         return call
+
+    def _below(self, path: str) -> str:
+        return f"{path}/".removeprefix(self.root).rstrip("/")
 
     def _opening(self, real: Callable[..., int]) -> Callable[..., int]:
         def call(path: Any, *args: Any, **keywords: Any) -> int:
             name = os.fspath(path)
             if not self._process or not isinstance(name, str) or not f"{name}/".startswith(self.root):
                 return real(path, *args, **keywords)
-            below = name.removeprefix(self.root)
+            below = self._below(name)
 
             def go() -> int:
                 fd = real(path, *args, **keywords)

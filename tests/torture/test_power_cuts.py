@@ -1,0 +1,176 @@
+"""T2: the power fails at any moment. Nothing confirmed is lost, and what was not is wholly there or not at all."""
+
+import random
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from queuectl.job import Job, State
+from queuectl.stores.local.store import LocalStore
+from tests.memory_store import MemoryStore
+from tests.samples import FAILED, NOW, OK, after, spec, specs
+from tests.torture.lives import LONG, PAST, Saved, Seen, Stage, Verb, a_worker, check, claim_as, lower_limits, seen, settle
+from tests.torture.power import Disk, Kind, Moment
+from tests.torture.system import Count, System
+
+Figures = Callable[[str, object], None]
+STEPS = 14  # of one life
+
+
+class Step(NamedTuple):
+    """One thing that is done to a queue, by a person or a worker, and whether all jobs are durable when it returns."""
+
+    run: Verb
+    is_durable: bool = True
+    by_worker: bool = False
+
+
+#: The past: what a person does is durable when it returns.
+BEGIN = (
+    Step(PAST[0]),
+    *(Step(verb, is_durable=False, by_worker=True) for verb in PAST[1:-1]),
+    Step(PAST[-1], is_durable=False),  # the settings; of jobs it says nothing
+)
+
+
+class Cut(NamedTuple):
+    """A moment, and what may be found if the power fails in it."""
+
+    moment: Moment
+    allowed: list[Seen]
+    where: str
+
+
+def draw_step(jobs: list[Job], dice: random.Random, number: int) -> Step:
+    """Return something that can be done to *jobs*, and changes something."""
+    now = after(5000 + 10 * number)
+    count, width = dice.choice(((1, 10), (1, 500), (5, 50), (30, 50), (30, 200)))
+    more = [spec(f"n{number}.{n}", "z" * width, max_retries=dice.randint(1, 3)) for n in range(count)]
+    outcome, claim, base = dice.choice((OK, FAILED, LONG)), claim_as(100 + number), 2 + number
+    ids: dict[State, list[str]] = {state: [job.id for job in jobs if job.state is state] for state in State}
+    waiting, running = ids[State.PENDING] + ids[State.FAILED], ids[State.IN_PROGRESS]
+    gone = [id for id in waiting + ids[State.COMPLETED] + ids[State.CANCELLED]]
+    steps = [
+        Step(lambda store: store.enqueue(more, now=now)),
+        Step(lambda store: store.flush(), by_worker=True),
+        Step(lambda store: store.rest(), is_durable=False),
+        Step(lambda store: store.set_setting("base", base), is_durable=False),
+    ]
+    if any(job.state is State.PENDING for job in jobs):
+        steps += 2 * [Step(lambda store: store.claim(claim, now=now), is_durable=False, by_worker=True)]
+    if running:
+        one = dice.choice(running)
+        token = next(job.claim or "" for job in jobs if job.id == one)
+        next_claim = dice.choice((None, 100 + number, 100 + number))
+        steps += 3 * [Step(settle(one, outcome, next_claim=next_claim), is_durable=False, by_worker=True)]
+        steps += [Step(lambda store: store.rescue([token], is_crash=True, now=now), by_worker=True)]
+    if waiting + running:
+        chosen = dice.choice(waiting + running)
+        steps += [Step(lambda store: store.cancel([chosen], now=now))]
+    if gone:
+        some = dice.sample(gone, min(len(gone), dice.choice((1, 3, 40))))
+        steps += [Step(lambda store: store.remove(some))]
+    if ids[State.DEAD]:
+        dead = dice.choice((None, ids[State.DEAD][:1]))
+        steps += [Step(lambda store: store.revive(dead, now=now)), Step(lambda store: store.purge(ids[State.DEAD][-1:]))]
+    return dice.choice(steps)
+
+
+class Lives:
+    """Queues that are used for a while, on a disk of one kind, and all moments at which the power may fail."""
+
+    def __init__(self, stage: Stage, system: System, kind: Kind, seed: str) -> None:
+        self.stage = stage
+        self.system = system
+        self.kind = kind
+        self.seed = seed
+        self.cuts: list[Cut] = []
+
+    def live(self) -> list[Cut]:
+        """Use a new queue, and return the moments of it."""
+        dice = random.Random(self.seed)
+        self.stage.put_back(Saved({}, []))
+        self.system.boot = "this one"
+        self.system.seed_random(dice.randrange(10**9))
+        self.cuts = []
+        disk = Disk(self.stage, self.kind, lambda moment: None)
+        model = MemoryStore()
+        with ExitStack() as alive, self.system.working("past", Count()):
+            self.system.watch = disk.watch
+            alive.callback(self.system.forget_watch)
+            person, worker = LocalStore(self.stage.folder), LocalStore(self.stage.folder)
+            if dice.random() < 0.5:
+                alive.enter_context(a_worker(self.stage.folder))
+            worker.prepare_for_work()
+            begin = BEGIN[: dice.choice((1, len(BEGIN)))]
+            states, settings = [seen(model)[0]], seen(model)[1]
+            confirmed = 0
+            for number in range(len(begin) + STEPS):
+                step = begin[number] if number < len(begin) else draw_step(model.jobs(), dice, number)
+                step.run(model)
+                jobs, chosen = seen(model)
+                states.append(jobs)
+                self.observe(disk, states[confirmed:], [settings, chosen], f"step {number}")
+                step.run(worker if step.by_worker else person)
+                settings = chosen
+                confirmed = len(states) - 1 if step.is_durable else confirmed
+                self.observe(disk, states[confirmed:], [settings], f"after step {number}")
+                disk.observe(disk.moment())
+            disk.observe = lambda moment: None
+        self.system.bury("past")
+        return self.cuts
+
+    def observe(self, disk: Disk, states: list[object], settings: list[object], where: str) -> None:
+        allowed: list[Seen] = [(jobs, chosen) for jobs in states for chosen in settings]
+        where = f"{self.kind.value}, life {self.seed}, {where}"
+        disk.observe = lambda moment: self.cuts.append(Cut(moment, allowed, where))
+
+
+@pytest.fixture
+def stage(fast_path: Path) -> Stage:
+    return Stage(fast_path / "stage")
+
+
+@pytest.fixture
+def system(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> System:
+    lower_limits(monkeypatch)
+    return System(monkeypatch, stage.folder.parent)
+
+
+def cut_power(lives: Lives, dice: random.Random, number: int, checked: Callable[[], None]) -> None:
+    """Live once, and check about *number* different states in which a power cut may leave the folder."""
+    cuts = lives.live()
+    known = set()
+    for _ in range(number):
+        cut = dice.choice(cuts)
+        saved = cut.moment.draw(dice, lives.kind)
+        key = hash((frozenset(saved.files.items()), id(cut.allowed)))
+        if key in known:
+            continue
+        known.add(key)
+        lives.stage.put_back(saved)
+        lives.system.boot = "the next one"
+        check(lives.stage, lives.system, cut.allowed, cut.where)
+        checked()
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_power_cut_loses_nothing_confirmed(
+    stage: Stage, system: System, seed: int, volume: Callable[[int, int], int], figure: Figures, kind: Kind
+) -> None:
+    wanted = volume(2500, 50_000)
+    states = lives = 0
+
+    def checked() -> None:
+        nonlocal states
+        states += 1
+
+    while states < wanted:
+        lives += 1
+        each = Lives(stage, system, kind, f"{seed}.{lives}")
+        cut_power(each, random.Random(each.seed), min(300, wanted - states), checked)
+    figure("states, each different", states)
+    figure("lives", lives)
