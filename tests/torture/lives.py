@@ -17,7 +17,7 @@ from queuectl.stores.local import engine, intake, records
 from queuectl.stores.local.store import LocalStore
 from tests.memory_store import MemoryStore
 from tests.samples import FAILED, NOW, OK, after, plain, spec, specs
-from tests.torture.system import Count, System
+from tests.torture.system import THIS_BOOT, Count, System
 
 Verb = Callable[[Store], object]
 Seen = tuple[Any, Any]  # jobs and settings
@@ -27,10 +27,10 @@ NOISE = ("workers", "logs", "queue.lock")
 
 def lower_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a few jobs be what thousands are otherwise: a full journal, a batch that is streamed, a file worth rewriting."""
-    monkeypatch.setattr(engine, "RENEW_AT", 8192)
-    monkeypatch.setattr(intake, "RENEW_AT", 16_384)
+    monkeypatch.setattr(engine, "RENEW_AT", 4096)
+    monkeypatch.setattr(intake, "RENEW_AT", 8192)
     monkeypatch.setattr(engine, "_COMPACT_AT", 2048)
-    monkeypatch.setattr(records, "RESERVE", 4096)
+    monkeypatch.setattr(records, "RESERVE", 2048)
 
 
 def claim_as(number: int) -> Claim:
@@ -72,7 +72,7 @@ PAST: tuple[Verb, ...] = (
             *(spec(id, max_retries=1) for id in ("dead1", "dead2", "busy")),
             *specs("run", "p1"),
             spec("p2", "x" * 300),
-            *(spec(f"x{number}", "y" * 40) for number in range(16)),
+            *(spec(f"x{number}", "y" * 40) for number in range(12)),
         ],
         now=NOW,
     ),
@@ -86,7 +86,7 @@ PAST: tuple[Verb, ...] = (
 )
 #: What happens on top of it while a worker is there: the journal holds it, some of it not yet synced.
 LATER: tuple[Verb, ...] = (
-    lambda store: store.cancel(["x15"], now=after(1500)),
+    lambda store: store.cancel(["x11"], now=after(1500)),
     lambda store: store.enqueue([*specs("late1"), spec("late2", max_retries=1)], now=NOW),
     settle("run", FAILED),
     claim_next(7),
@@ -102,8 +102,8 @@ class Operation(NamedTuple):
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation("enqueue", lambda store: store.enqueue(specs("new"), now=NOW)),
-    Operation("batch", lambda store: store.enqueue([spec(f"n{number}", "b" * 50) for number in range(30)], now=NOW)),
-    Operation("big batch", lambda store: store.enqueue([spec(f"n{n}", "b" * 200) for n in range(30)], now=NOW)),
+    Operation("batch", lambda store: store.enqueue([spec(f"n{number}", "b" * 50) for number in range(12)], now=NOW)),
+    Operation("big batch", lambda store: store.enqueue([spec(f"n{n}", "b" * 100) for n in range(20)], now=NOW)),
     Operation("claim", claim_next(50)),
     Operation("settle", settle("busy", OK)),
     Operation("settle and claim", settle("busy", OK, next_claim=50)),
@@ -118,7 +118,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("cancel", lambda store: store.cancel(["p2"], now=after(3000))),
     Operation("cancel a running job", lambda store: store.cancel(["busy"], now=after(3000))),
     Operation("remove", lambda store: store.remove(["done", "p2"])),
-    Operation("remove and compact", lambda store: store.remove([f"x{number}" for number in range(16)] + ["done"])),
+    Operation("remove and compact", lambda store: store.remove([*(f"x{number}" for number in range(12)), "done", "p2"])),
     Operation("config set", lambda store: store.set_setting("base", 4)),
     Operation("config unset", lambda store: store.unset_setting("base")),
     Operation("become a worker", prepare),
@@ -307,10 +307,11 @@ def check(stage: Stage, system: System, allowed: list[Seen], where: str, witness
     assert found in allowed, f"{where}: {explain(found, allowed)}"
     system.bury("first")
     system.bury("witness")
-    forget_applied(stage.folder)
-    with system.working("second"):
-        LocalStore(stage.folder).counts()
-    system.bury("second")
+    if system.boot == THIS_BOOT:  # else the first has relied on nothing
+        forget_applied(stage.folder)
+        with system.working("second"):
+            LocalStore(stage.folder).counts()
+        system.bury("second")
     contents = stage.contents()
     for name in ("jobs.json", "dlq.json", "worker_pids.json", "config.json"):
         if name in contents:

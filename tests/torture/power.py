@@ -148,10 +148,10 @@ def _pieces(offset: int, size: int, sector: int) -> list[range]:
 class Disk:
     """Notes what a store has the system do, for ``System.watch``; knows at each moment what is certain to stay.
 
-    *observe* is called with a moment after each call that has changed anything.
+    *observe* is told each call that has changed anything, and the moment after it.
     """
 
-    def __init__(self, stage: Stage, kind: Kind, observe: Callable[[Moment], None], begin: Saved | None = None) -> None:
+    def __init__(self, stage: Stage, kind: Kind, observe: Callable[[str, Moment], None], begin: Saved | None = None) -> None:
         self._stage = stage
         self._root = f"{stage.folder.parent}/"
         self._kind = kind
@@ -187,7 +187,7 @@ class Disk:
                 self._stage.keep(path)
                 self._files[inode] = b"", []
                 self._name(path, (path, inode))
-                self.observe(self.moment())
+                self.observe(f"{call.name} {call.path}", self.moment())
             return fd
         result = go()
         match call.name:
@@ -211,7 +211,7 @@ class Disk:
             case name:
                 msg = f"a power cut after {name} is not known"
                 raise NotImplementedError(msg)
-        self.observe(self.moment())
+        self.observe(f"{call.name} {call.path}", self.moment())
         return result
 
     def _file(self, fd: int) -> tuple[bytes, list[Change]]:

@@ -20,6 +20,7 @@ from queuectl.stores.local import bells, disk, folder, lock
 BY_PATH = ("stat", "lstat", "mkdir", "chmod", "unlink", "replace", "rename", "scandir", "listdir")
 BY_FILE = ("pread", "preadv", "pwrite", "fstat", "ftruncate", "fchmod", "fsync", "fdatasync")
 SYNCS = frozenset({"fsync", "fdatasync"})
+THIS_BOOT = "this one"
 _pwrite = os.pwrite
 READS = frozenset({"stat", "lstat", "scandir", "listdir", "pread", "preadv", "fstat", "read", "lock", "socket"})
 
@@ -67,7 +68,7 @@ class System:
         monkeypatch.setattr(io, "open", self._by_path("read", io.open))
         monkeypatch.setattr(disk, "preallocate", self._by_file("preallocate", lambda fd, size: None))
         monkeypatch.setattr(lock, "lock_descriptor", self._by_file("lock", lock.lock_descriptor))
-        self.boot = "this one"
+        self.boot = THIS_BOOT
         monkeypatch.setattr(disk, "boot_id", lambda: self.boot)
         monkeypatch.setattr(folder, "file_system", lambda path: "ext4")
         monkeypatch.setattr(bells, "_open_socket", self._socket(bells._open_socket))

@@ -43,6 +43,7 @@ class Crash:
         self.system = system
         self.starts = begin
         self.points = 0
+        self.kinds: set[str] = set()  # of calls
         self.recoveries: dict[tuple[str, ...], tuple[Saved, list[object], str]] = {}  # one of each kind
 
     def cases(self) -> Iterator[tuple[Start, Operation]]:
@@ -92,6 +93,7 @@ class Crash:
 
     def crash_into(self, start: Start, operation: Operation) -> None:
         states, calls = self.run(start, operation)
+        self.kinds |= {f"{call.name} {call.path}" for call in calls}
         for number, call in enumerate(calls):
             for cut in cuts(call):
                 where = f"{operation.name} {start.name}, ended {f'{cut} bytes into' if cut else 'before'} change {number}, {call}"

@@ -14,7 +14,7 @@ from tests.memory_store import MemoryStore
 from tests.samples import FAILED, NOW, OK, after, spec, specs
 from tests.torture.lives import LONG, PAST, Saved, Seen, Stage, Verb, a_worker, check, claim_as, lower_limits, seen, settle
 from tests.torture.power import Disk, Kind, Moment
-from tests.torture.system import Count, System
+from tests.torture.system import THIS_BOOT, Count, System
 
 Figures = Callable[[str, object], None]
 STEPS = 14  # of one life
@@ -39,6 +39,7 @@ BEGIN = (
 class Cut(NamedTuple):
     """A moment, and what may be found if the power fails in it."""
 
+    after: str  #: the last call before it
     moment: Moment
     allowed: list[Seen]
     where: str
@@ -47,7 +48,7 @@ class Cut(NamedTuple):
 def draw_step(jobs: list[Job], dice: random.Random, number: int) -> Step:
     """Return something that can be done to *jobs*, and changes something."""
     now = after(5000 + 10 * number)
-    count, width = dice.choice(((1, 10), (1, 500), (5, 50), (30, 50), (30, 200)))
+    count, width = dice.choice(((1, 10), (1, 500), (4, 50), (12, 50), (20, 100)))
     more = [spec(f"n{number}.{n}", "z" * width, max_retries=dice.randint(1, 3)) for n in range(count)]
     outcome, claim, base = dice.choice((OK, FAILED, LONG)), claim_as(100 + number), 2 + number
     ids: dict[State, list[str]] = {state: [job.id for job in jobs if job.state is state] for state in State}
@@ -93,10 +94,10 @@ class Lives:
         """Use a new queue, and return the moments of it."""
         dice = random.Random(self.seed)
         self.stage.put_back(Saved({}, []))
-        self.system.boot = "this one"
+        self.system.boot = THIS_BOOT
         self.system.seed_random(dice.randrange(10**9))
         self.cuts = []
-        disk = Disk(self.stage, self.kind, lambda moment: None)
+        disk = Disk(self.stage, self.kind, lambda call, moment: None)
         model = MemoryStore()
         with ExitStack() as alive, self.system.working("past", Count()):
             self.system.watch = disk.watch
@@ -118,15 +119,15 @@ class Lives:
                 settings = chosen
                 confirmed = len(states) - 1 if step.is_durable else confirmed
                 self.observe(disk, states[confirmed:], [settings], f"after step {number}")
-                disk.observe(disk.moment())
-            disk.observe = lambda moment: None
+                disk.observe("return", disk.moment())
+            disk.observe = lambda call, moment: None
         self.system.bury("past")
         return self.cuts
 
     def observe(self, disk: Disk, states: list[object], settings: list[object], where: str) -> None:
         allowed: list[Seen] = [(jobs, chosen) for jobs in states for chosen in settings]
         where = f"{self.kind.value}, life {self.seed}, {where}"
-        disk.observe = lambda moment: self.cuts.append(Cut(moment, allowed, where))
+        disk.observe = lambda call, moment: self.cuts.append(Cut(call, moment, allowed, where))
 
 
 @pytest.fixture
@@ -142,10 +143,12 @@ def system(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> System:
 
 def cut_power(lives: Lives, dice: random.Random, number: int, checked: Callable[[], None]) -> None:
     """Live once, and check about *number* different states in which a power cut may leave the folder."""
-    cuts = lives.live()
+    kinds: dict[str, list[Cut]] = {}
+    for cut in lives.live():
+        kinds.setdefault(cut.after, []).append(cut)
     known = set()
     for _ in range(number):
-        cut = dice.choice(cuts)
+        cut = dice.choice(kinds[dice.choice([*kinds])])  # not most of them after one more write to a data file
         saved = cut.moment.draw(dice, lives.kind)
         key = hash((frozenset(saved.files.items()), id(cut.allowed)))
         if key in known:
