@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Any, NamedTuple
 import pytest
 from filelock import lock_descriptor
 
-from queuectl.job import Claim, Job, Outcome
+from queuectl.job import Claim, Outcome
 from queuectl.stores.base import Store
 from queuectl.stores.local import engine, intake, records
 from queuectl.stores.local.store import LocalStore
 from tests.memory_store import MemoryStore
 from tests.samples import FAILED, NOW, OK, after, plain, spec, specs
-from tests.torture.system import THIS_BOOT, Count, System
+from tests.torture.stage import Saved, Stage
+from tests.torture.system import Call, Count, System
 
 Verb = Callable[[Store], object]
 Seen = tuple[Any, Any]  # jobs and settings
@@ -146,81 +146,6 @@ def model_of(verbs: Iterable[Verb]) -> Seen:
     return seen(model)
 
 
-class Saved(NamedTuple):
-    """A folder as it was: of each file (inode, contents, time), and the folders."""
-
-    files: dict[str, tuple[int, bytes, int]]
-    folders: list[str]
-
-
-class Stage:
-    """A data folder that can be put back to what it was, to the inode and the nanosecond."""
-
-    def __init__(self, root: Path) -> None:
-        root.mkdir()
-        self.folder = root / "data"
-        self._vault = root / "vault"
-        self._vault.mkdir()
-
-    def save(self) -> Saved:
-        """Return the folder as it is, and keep its inodes from being used for anything else."""
-        files, folders = {}, []
-        for place, names, found in os.walk(self.folder):
-            folders.append(place)
-            folders.extend(f"{place}/{name}" for name in names)
-            for name in found:
-                path = f"{place}/{name}"
-                status = os.lstat(path)
-                self.keep(path)
-                files[path] = status.st_ino, Path(path).read_bytes(), status.st_mtime_ns
-        return Saved(files, folders)
-
-    def keep(self, path: str) -> None:
-        """Keep the inode of the file *path* from being used for anything else."""
-        kept = f"{self._vault}/{os.lstat(path).st_ino}"
-        if not os.path.exists(kept):
-            os.link(path, kept)
-
-    def put_back(self, saved: Saved) -> None:
-        """Let the folder be what it was when it was *saved*."""
-        for place, names, found in os.walk(self.folder, topdown=False):
-            for name in found:
-                if f"{place}/{name}" not in saved.files:
-                    os.unlink(f"{place}/{name}")
-            for name in (f"{place}/{name}" for name in names):
-                if name not in saved.folders:
-                    os.rmdir(name)
-        if not saved.folders:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        for folder in saved.folders:
-            os.makedirs(folder, 0o700, exist_ok=True)
-        for path, (inode, content, mtime_ns) in saved.files.items():
-            try:
-                is_there = os.lstat(path).st_ino == inode
-                if not is_there:
-                    os.unlink(path)
-            except FileNotFoundError:
-                is_there = False
-            if not is_there:
-                os.link(f"{self._vault}/{inode}", path)
-            fd = os.open(path, os.O_RDWR)
-            try:
-                if os.pread(fd, len(content) + 1, 0) != content:
-                    os.pwrite(fd, content, 0)
-                    os.ftruncate(fd, len(content))
-            finally:
-                os.close(fd)
-            os.utime(path, ns=(mtime_ns, mtime_ns))
-
-    def contents(self) -> dict[str, bytes]:
-        """Return what matters of all files: of the journal the transactions, its header names a run at random."""
-        found = {}
-        for path in sorted(self.folder.glob("*.json*")):
-            data = path.read_bytes()
-            found[path.name] = data[256:] if path.name == "journal.jsonl" else data
-        return found
-
-
 class Start(NamedTuple):
     """Where an operation begins; *past* is what has led there, if a model can tell."""
 
@@ -287,82 +212,35 @@ FOREIGN: list[dict[str, Any]] = [
 ]
 
 
-class Found(NamedTuple):
-    """What the first who came afterwards has found, what it did to the disk to find it, and all files once it is done."""
-
-    seen: object
-    steps: tuple[str, ...]
-    contents: dict[str, bytes]
+ALL = frozenset(operation.name for operation in OPERATIONS)
+EDITED = frozenset({"enqueue", "big batch", "die and claim", "look"})  # what is done to a file of somebody else
 
 
-def check(stage: Stage, system: System, allowed: list[Seen], where: str, witness: LocalStore | None = None) -> Found:
-    """Come to the queue as the next processes: all that was confirmed is there, once, and the queue works.
+def cases(begin: Iterable[Start]) -> Iterator[tuple[Start, Operation]]:
+    """Yield what can be done where."""
+    for start in begin:
+        names = FIRST if start.past == () else EDITED if start.past is None else ALL
+        for operation in OPERATIONS:
+            needs_a_running_job = operation.name not in FIRST
+            if operation.name in names and not (start.name == "written by another program" and needs_a_running_job):
+                yield start, operation
 
-    *witness* has been there before, and remembers how it was; else a new process comes.
-    """
-    first = Count()
-    with system.working("first", first):
-        store = witness or LocalStore(stage.folder)
-        found = seen(store)
-    assert found in allowed, f"{where}: {explain(found, allowed)}"
-    system.bury("first")
-    system.bury("witness")
-    if system.boot == THIS_BOOT:  # else the first has relied on nothing
-        forget_applied(stage.folder)
-        with system.working("second"):
-            LocalStore(stage.folder).counts()
-        system.bury("second")
-    contents = stage.contents()
-    for name in ("jobs.json", "dlq.json", "worker_pids.json", "config.json"):
-        if name in contents:
-            json.loads(contents[name])
-    forget_applied(stage.folder)
-    with system.working("third"):
+
+def run_undisturbed(stage: Stage, system: System, start: Start, operation: Operation) -> tuple[list[Seen], list[Call]]:
+    """Do *operation* from *start*; return what is to be seen before and after it, and all its calls."""
+    stage.put_back(start.saved)
+    with system.working("undisturbed"):
+        before = seen(LocalStore(stage.folder)) if start.past is None else model_of(start.past)
+    system.bury("undisturbed")
+    stage.put_back(start.saved)
+    count = Count()
+    with system.working("undisturbed", count):
         store = LocalStore(stage.folder)
-        jobs = store.jobs()
-        assert (plain(jobs), store.settings()) == found, where
-        assert stage.contents() == contents, f"{where}: a second recovery has changed something"
-        store.enqueue(specs("next"), now=NOW)
-        waiting = {job.id for job in jobs if job.state.is_waiting} | {"next"}
-        claimed = [store.claim(claim_as(number), now=after(10**6)) for number in (901, 902)]
-        ids = [job.id for job in claimed if job is not None]
-        assert len(set(ids)) == len(ids) == min(2, len(waiting)), where
-        assert set(ids) <= waiting, f"{where}: {ids} were not waiting"
+        operation.run(store)
         store.close()
-    system.bury("third")
-    with system.working("last"):
-        at_last = LocalStore(stage.folder).jobs()
-    system.bury("last")
-    assert [job.id for job in at_last] == [*(job.id for job in jobs), "next"], where
-    unclaimed = [plain(job) for job in at_last if job.id not in ids and job.id != "next"]
-    assert unclaimed == [plain(job) for job in jobs if job.id not in ids], where
-    steps = tuple(f"{call.name} {call.path.rpartition('/')[2]}" for call in first.calls if call.changes)
-    return Found(found, steps, contents)
-
-
-def explain(found: Seen, allowed: list[Seen]) -> str:
-    """Say in what *found* differs from the last of what is *allowed*, job by job."""
-    jobs, settings = found
-    last_jobs, last_settings = allowed[-1]
-    there, wanted = ({job.id: job for job in each} for each in (jobs, last_jobs))
-    lines = [
-        f"{id}: {_brief(there.get(id))}, not {_brief(wanted.get(id))}"
-        for id in there | wanted
-        if there.get(id) != wanted.get(id)
-    ]
-    if [*there] != [*wanted]:
-        lines.append(f"order: {' '.join(there)}, not {' '.join(wanted)}")
-    if settings != last_settings:
-        lines.append(f"settings: {settings.chosen}, not {last_settings.chosen}")
-    return "; ".join(lines)
-
-
-def _brief(job: Job | None) -> str:
-    return "none" if job is None else f"{job.state} after {job.attempts}, {job.claim}, {job.updated_at}"
-
-
-def forget_applied(folder: Path) -> None:
-    """Let the next process not know how far the journal is in the files: it has to recover everything."""
-    applied = folder / "applied"
-    if applied.exists() and applied.stat().st_size:
-        applied.write_bytes(b" " * 1024)
+    with system.working("undisturbed"):
+        end = seen(LocalStore(stage.folder))
+    system.bury("undisturbed")
+    if start.past is not None:
+        assert end == model_of((*start.past, operation.run)), f"{operation.name} {start.name}"
+    return [before, end], count.calls

@@ -19,7 +19,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from tests.torture.lives import Saved, Stage
+from tests.torture.stage import Saved, Stage
 from tests.torture.system import SYNCS, Call
 
 _fstat, _lstat = os.fstat, os.lstat

@@ -4,6 +4,7 @@ Stands where Python hands a call to the operating system, so that also the calls
 really synced: what would be left after a power cut, ``power`` knows.
 """
 
+import errno
 import io
 import os
 import random
@@ -188,25 +189,64 @@ class DieAt(Count):
         return go()
 
 
-class FailAt(Count):
-    """Lets call number *number* fail with *code*, and with *is_for_good* all later ones that *code* can come from."""
+class Fault(NamedTuple):
+    """A way in which calls fail: those of these *names*, with *code*; a short write is none, but its rest may be."""
 
-    def __init__(self, number: int, code: int, names: frozenset[str], *, is_for_good: bool) -> None:
+    name: str
+    code: int
+    names: frozenset[str]
+    is_short: bool = False
+
+
+_NEW = frozenset({"open", "mkdir", "replace", "rename"})
+_WRITES = frozenset({"pwrite", "ftruncate"})
+_NAMING = frozenset({"mkdir", "chmod", "unlink", "replace", "rename"})
+FAULTS: tuple[Fault, ...] = (
+    Fault("EIO", errno.EIO, frozenset(BY_PATH) | frozenset(BY_FILE) | {"open", "read", "preallocate"}),
+    Fault("EIO of a sync", errno.EIO, SYNCS),
+    Fault("EIO of a sync and of what follows", errno.EIO, SYNCS | _WRITES | _NEW),
+    Fault("ENOSPC", errno.ENOSPC, _NEW | _WRITES | SYNCS | {"preallocate"}),
+    Fault("EDQUOT", errno.EDQUOT, _NEW | _WRITES | SYNCS | {"preallocate"}),
+    Fault("ENOSPC after a part", errno.ENOSPC, frozenset({"pwrite"}), is_short=True),
+    Fault("short write", 0, frozenset({"pwrite"}), is_short=True),
+    Fault("EINTR", errno.EINTR, frozenset({"open", "pwrite", "pread", "fsync", "fdatasync", "lock"})),
+    Fault("EMFILE", errno.EMFILE, frozenset({"open", "read", "scandir", "socket"})),
+    Fault("EROFS", errno.EROFS, frozenset({"open"}) | _NAMING | _WRITES),
+    Fault("ENOLCK", errno.ENOLCK, frozenset({"lock"})),
+)
+
+
+class FailAt(Count):
+    """Lets call number *number* fail as *fault* says, and with *is_for_good* all later ones that it is about."""
+
+    def __init__(self, number: int, fault: Fault, *, is_for_good: bool, failed: Callable[[Call], None]) -> None:
         super().__init__()
         self._number = number
-        self._code = code
-        self._names = names
+        self._fault = fault
         self._is_for_good = is_for_good
-        self.failed: list[Call] = []
+        self._failed = failed
+        self._is_inside = False
 
     def __call__(self, call: Call, go: Go) -> Any:
+        if self._is_inside:
+            return go()
         number = len(self.calls)
         self.calls.append(call)
-        if call.name in self._names and (number == self._number or (self._is_for_good and number > self._number)):
-            self.failed.append(call)
-            return self.fail(call, go)
-        return go()
-
-    def fail(self, call: Call, go: Go) -> Any:
+        fault = self._fault
+        if call.name not in fault.names or number < self._number or (number > self._number and not self._is_for_good):
+            return go()
+        if fault.is_short and (number == self._number or not fault.code) and len(call.args[1]) > 1:
+            self._is_for_good = self._is_for_good or bool(fault.code)
+            return self._write_a_part(*call.args)
+        if not fault.code:
+            return go()
+        self._failed(call)
         path = call.args[0] if call.args and not isinstance(call.args[0], int) else None
-        raise OSError(self._code, os.strerror(self._code), path)
+        raise OSError(fault.code, os.strerror(fault.code), path)
+
+    def _write_a_part(self, fd: int, data: bytes, offset: int) -> int:
+        self._is_inside = True
+        try:
+            return os.pwrite(fd, bytes(data)[: len(data) // 2], offset)
+        finally:
+            self._is_inside = False

@@ -15,24 +15,12 @@ from pathlib import Path
 import pytest
 
 from queuectl.stores.local.store import LocalStore
-from tests.torture.lives import (
-    FIRST,
-    OPERATIONS,
-    Operation,
-    Saved,
-    Stage,
-    Start,
-    check,
-    lower_limits,
-    model_of,
-    seen,
-    starts,
-)
+from tests.torture.checks import check
+from tests.torture.lives import Operation, Seen, Start, cases, lower_limits, run_undisturbed, seen, starts
+from tests.torture.stage import Saved, Stage
 from tests.torture.system import Call, Count, DieAt, Died, System
 
 Figures = Callable[[str, object], None]
-ALL = frozenset(operation.name for operation in OPERATIONS)
-EDITED = frozenset({"enqueue", "big batch", "die and claim", "look"})  # what is done to a file of somebody else
 
 
 class Crash:
@@ -44,34 +32,7 @@ class Crash:
         self.starts = begin
         self.points = 0
         self.kinds: set[str] = set()  # of calls
-        self.recoveries: dict[tuple[str, ...], tuple[Saved, list[object], str]] = {}  # one of each kind
-
-    def cases(self) -> Iterator[tuple[Start, Operation]]:
-        for start in self.starts:
-            names = FIRST if start.past == () else EDITED if start.past is None else ALL
-            for operation in OPERATIONS:
-                needs_a_running_job = operation.name not in FIRST
-                if operation.name in names and not (start.name == "written by another program" and needs_a_running_job):
-                    yield start, operation
-
-    def run(self, start: Start, operation: Operation) -> tuple[list[object], list[Call]]:
-        """Do *operation* undisturbed; return what may be found before and after it, and the calls that change anything."""
-        self.stage.put_back(start.saved)
-        with self.system.working("undisturbed"):
-            before = seen(LocalStore(self.stage.folder)) if start.past is None else model_of(start.past)
-        self.system.bury("undisturbed")
-        self.stage.put_back(start.saved)
-        count = Count()
-        with self.system.working("undisturbed", count):
-            store = LocalStore(self.stage.folder)
-            operation.run(store)
-            store.close()
-        with self.system.working("undisturbed"):
-            end = seen(LocalStore(self.stage.folder))
-        self.system.bury("undisturbed")
-        if start.past is not None:
-            assert end == model_of((*start.past, operation.run)), f"{operation.name} {start.name}"
-        return [before, end], [call for call in count.calls if call.changes]
+        self.recoveries: dict[tuple[str, ...], tuple[Saved, list[Seen], str]] = {}  # one of each kind
 
     def die(self, start: Start, operation: Operation, number: int, cut: int, *, has_witness: bool) -> LocalStore | None:
         """Do *operation* until the process ends; return what a process that was there all the time goes on with."""
@@ -92,7 +53,8 @@ class Crash:
         return witness
 
     def crash_into(self, start: Start, operation: Operation) -> None:
-        states, calls = self.run(start, operation)
+        states, every = run_undisturbed(self.stage, self.system, start, operation)
+        calls = [call for call in every if call.changes]
         self.kinds |= {f"{call.name} {call.path}" for call in calls}
         for number, call in enumerate(calls):
             for cut in cuts(call):
@@ -147,11 +109,12 @@ def test_real_processes_end_as_these_do(
     crash: Crash, dice: random.Random, volume: Callable[[int, int], int], figure: Figures
 ) -> None:
     """What a killed process leaves is, to the byte, what one leaves that is ended by an exception that nothing catches."""
-    cases = list(crash.cases())
+    everything = list(cases(crash.starts))
     count = volume(60, 1000)
     for _ in range(count):
-        start, operation = dice.choice(cases)
-        _, calls = crash.run(start, operation)
+        start, operation = dice.choice(everything)
+        _, every = run_undisturbed(crash.stage, crash.system, start, operation)
+        calls = [call for call in every if call.changes]
         number = dice.randrange(len(calls))
         cut = dice.choice(cuts(calls[number]))
         where = f"{operation.name} {start.name}, before change {number}, {calls[number]}, cut {cut}"
@@ -188,10 +151,10 @@ def left(stage: Stage) -> dict[str, bytes]:
 
 
 def test_a_process_may_end_at_any_call(crash: Crash, figure: Figures) -> None:
-    cases = list(crash.cases())
-    for start, operation in cases:
+    everything = list(cases(crash.starts))
+    for start, operation in everything:
         crash.crash_into(start, operation)
-    figure("operations from a state", len(cases))
+    figure("operations from a state", len(everything))
     figure("points of ending", crash.points)
     figure("kinds of recovery", len(crash.recoveries))
     figure("points of ending in a recovery", sum(1 for _ in crash.crash_while_recovering()))

@@ -12,8 +12,10 @@ from queuectl.job import Job, State
 from queuectl.stores.local.store import LocalStore
 from tests.memory_store import MemoryStore
 from tests.samples import FAILED, NOW, OK, after, spec, specs
-from tests.torture.lives import LONG, PAST, Saved, Seen, Stage, Verb, a_worker, check, claim_as, lower_limits, seen, settle
+from tests.torture.checks import check
+from tests.torture.lives import LONG, PAST, Seen, Verb, a_worker, claim_as, lower_limits, seen, settle
 from tests.torture.power import Disk, Kind, Moment
+from tests.torture.stage import Saved, Stage
 from tests.torture.system import THIS_BOOT, Count, System
 
 Figures = Callable[[str, object], None]

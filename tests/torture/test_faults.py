@@ -1,0 +1,137 @@
+"""T3: any call to the system fails, once or from then on. The error is clear, nothing is half done, and no failure is
+taken for success; once the fault is gone, the queue works.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from queuectl.errors import OutcomeUnknown, QueueCtlError
+from queuectl.job import Job
+from queuectl.stores.local.store import LocalStore
+from tests.samples import NOW, plain, specs
+from tests.torture.checks import check, explain
+from tests.torture.lives import Operation, Seen, Start, cases, lower_limits, run_undisturbed, seen, starts
+from tests.torture.power import Disk, Kind
+from tests.torture.stage import Saved, Stage
+from tests.torture.system import FAULTS, SYNCS, THIS_BOOT, Call, Count, FailAt, System
+
+Figures = Callable[[str, object], None]
+RECORDED = "The change is recorded and will hold"
+
+
+class Case(NamedTuple):
+    """An operation, where it begins, what is to be seen before and after it, and all its calls."""
+
+    start: Start
+    operation: Operation
+    states: list[Seen]
+    calls: list[Call]
+
+
+class Faults:
+    """What can fail, on one folder."""
+
+    def __init__(self, stage: Stage, system: System, begin: list[Start]) -> None:
+        self.stage = stage
+        self.system = system
+        self.cases = [
+            Case(start, operation, *run_undisturbed(stage, system, start, operation))
+            for start, operation in cases(begin)
+        ]
+        self.ends: Counter[str] = Counter()
+
+    def fail(self, dice: random.Random) -> None:
+        """Let one call of one operation fail, and see what comes of it."""
+        case = dice.choice(self.cases)
+        fault = dice.choice(FAULTS)
+        if not (numbers := [number for number, call in enumerate(case.calls) if call.name in fault.names]):
+            return
+        number = dice.choice(numbers)
+        is_for_good = dice.random() < 0.5
+        where = (
+            f"{case.operation.name} {case.start.name}: {fault.name} {'from' if is_for_good else 'at'} call {number}, "
+            f"{case.calls[number]}"
+        )
+        self.stage.put_back(case.start.saved)
+        self.system.boot = THIS_BOOT
+        self.system.seed_random(number)
+        disk = Disk(self.stage, Kind.LOOSE, lambda call, moment: None, begin=case.start.saved)
+
+        def failed(call: Call) -> None:
+            if call.name in SYNCS:
+                disk.fail_sync(call)
+
+        behaviour = FailAt(number, fault, is_for_good=is_for_good, failed=failed)
+        self.system.watch = disk.watch
+        store, error, later = None, None, None
+        with self.system.working("victim", behaviour):
+            try:
+                store = LocalStore(self.stage.folder)
+                case.operation.run(store)
+            except (QueueCtlError, OSError) as caught:
+                error = caught
+            if store is not None:
+                try:
+                    store.rest()
+                except (QueueCtlError, OSError) as caught:
+                    later = caught
+        allowed = self.allowed(case.states, error, where)
+        self.ends["failed" if error else "failed at rest" if later else "went on"] += 1
+        self.go_on(case, store, allowed, disk, dice, where)
+
+    def allowed(self, states: list[Seen], error: Exception | None, where: str) -> list[Seen]:
+        """Return what may be there, after what was said."""
+        if error is None:
+            return states[1:]
+        text = str(error) if isinstance(error, QueueCtlError) else error.strerror
+        assert text, where
+        if isinstance(error, OutcomeUnknown):
+            return states
+        return states[1:] if text.startswith(RECORDED) else states[:1]
+
+    def go_on(
+        self, case: Case, store: LocalStore | None, allowed: list[Seen], disk: Disk, dice: random.Random, where: str
+    ) -> None:
+        """The fault is gone: the same process goes on, then others come, then the power fails."""
+        with self.system.working("victim", Count()):
+            store = store or LocalStore(self.stage.folder)
+            found = seen(store)
+            assert found in allowed, f"{where}; then: {explain(found, allowed)}"
+            store.enqueue(specs("again"), now=NOW)
+            jobs, settings = found
+            confirmed = seen(store)
+            assert confirmed == ([*jobs, plain(store.job("again"))], settings), f"{where}; then: {explain(confirmed, [found])}"
+            if dice.random() < 0.5:
+                store.close()
+        self.system.bury("victim")
+        self.system.forget_watch()
+        if dice.random() < 0.5:
+            check(self.stage, self.system, [confirmed], f"{where}; then")
+        else:
+            self.system.boot = "the next one"
+            self.stage.put_back(disk.moment().draw(dice, Kind.LOOSE))
+            check(self.stage, self.system, [confirmed], f"{where}; then the power failed")
+
+
+def test_a_call_that_fails_does_no_harm(
+    fast_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dice: random.Random,
+    volume: Callable[[int, int], int],
+    figure: Figures,
+) -> None:
+    lower_limits(monkeypatch)
+    stage = Stage(fast_path / "stage")
+    system = System(monkeypatch, stage.folder.parent)
+    with ExitStack() as alive:
+        faults = Faults(stage, system, starts(stage, system, alive))
+        while faults.ends.total() < volume(1000, 5000):
+            faults.fail(dice)
+    for end, count in faults.ends.items():
+        figure(f"operations that {end}", count)
