@@ -166,7 +166,7 @@ def starts(stage: Stage, system: System, alive: ExitStack) -> list[Start]:
     edit(stage.folder)
     edited = Start("edited at rest", stage.save(), None)
     stage.put_back(fresh.saved)
-    stage.folder.mkdir(mode=0o700)
+    stage.folder.mkdir(mode=0o700, parents=True)
     (stage.folder / "jobs.json").write_text(json.dumps(FOREIGN, indent=2))
     foreign = Start("written by another program", stage.save(), None)
     stage.put_back(rest.saved)
@@ -195,7 +195,9 @@ def a_worker(folder: Path) -> Iterator[None]:
 
 
 def edit(folder: Path) -> None:
-    """Do what a person does with an editor: another layout, one job more, one changed."""
+    """Do what a person does with an editor: another layout, one job more, one changed, one brought back to life."""
+    dlq = folder / "dlq.json"
+    dlq.write_text(json.dumps([job | {"state": "pending", "attempts": 0} for job in json.loads(dlq.read_bytes())]))
     path = folder / "jobs.json"
     jobs = json.loads(path.read_bytes())
     changed = next(job for job in jobs if job["id"] == "x3")

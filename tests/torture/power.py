@@ -153,7 +153,7 @@ class Disk:
 
     def __init__(self, stage: Stage, kind: Kind, observe: Callable[[str, Moment], None], begin: Saved | None = None) -> None:
         self._stage = stage
-        self._root = f"{stage.folder.parent}/"
+        self._root = f"{stage.root}/"
         self._kind = kind
         self.observe = observe
         self._number = 0

@@ -18,14 +18,15 @@ class Stage:
 
     def __init__(self, root: Path) -> None:
         root.mkdir()
-        self.folder = root / "data"
+        self.root = root
+        self.folder = root / "queues" / "data"  # neither of them is there at first
         self._vault = root / "vault"
         self._vault.mkdir()
 
     def save(self) -> Saved:
         """Return the folder as it is, and keep its inodes from being used for anything else."""
         files, folders = {}, []
-        for place, names, found in os.walk(self.folder):
+        for place, names, found in os.walk(self.folder.parent):
             folders.append(place)
             folders.extend(f"{place}/{name}" for name in names)
             for name in found:
@@ -43,7 +44,7 @@ class Stage:
 
     def put_back(self, saved: Saved) -> None:
         """Let the folder be what it was when it was *saved*."""
-        for place, names, found in os.walk(self.folder, topdown=False):
+        for place, names, found in os.walk(self.folder.parent, topdown=False):
             for name in found:
                 if f"{place}/{name}" not in saved.files:
                     os.unlink(f"{place}/{name}")
@@ -51,7 +52,7 @@ class Stage:
                 if name not in saved.folders:
                     os.rmdir(name)
         if not saved.folders:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(self.folder.parent, ignore_errors=True)
         for folder in saved.folders:
             os.makedirs(folder, 0o700, exist_ok=True)
         for path, (inode, content, mtime_ns) in saved.files.items():

@@ -100,7 +100,7 @@ def cuts(call: Call) -> list[int]:
 def crash(fast_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crash]:
     lower_limits(monkeypatch)
     stage = Stage(fast_path / "stage")
-    system = System(monkeypatch, stage.folder.parent)
+    system = System(monkeypatch, stage.root)
     with ExitStack() as alive:
         yield Crash(stage, system, starts(stage, system, alive))
 

@@ -140,7 +140,7 @@ def stage(fast_path: Path) -> Stage:
 @pytest.fixture
 def system(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> System:
     lower_limits(monkeypatch)
-    return System(monkeypatch, stage.folder.parent)
+    return System(monkeypatch, stage.root)
 
 
 def cut_power(lives: Lives, dice: random.Random, number: int, checked: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from queuectl.errors import StoreUnavailable
+from queuectl.errors import OutcomeUnknown, StoreUnavailable
 
 FILE_MODE = 0o600
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -30,7 +30,7 @@ _WHY_CLOSED = {
 
 
 def open_file(path: Path, *, create: bool = False) -> int:
-    """Open *path* for reading and writing; one that is new is private, whatever the umask.
+    """Open *path* for reading and writing; one that is new is private, whatever the umask, its name not yet durable.
 
     Raises ``StoreUnavailable`` for what is no plain file, or may not be written.
     """
@@ -56,7 +56,6 @@ def _open(path: Path, *, create: bool) -> int:
             pass
         else:
             os.fchmod(fd, FILE_MODE)
-            sync_folder(path.parent)
             return fd
     fd = os.open(path, _OPEN)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -110,8 +109,20 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def unconfirmed(error: OSError) -> OutcomeUnknown:
+    """Return the error for a change that was made, but that the disk has not confirmed."""
+    msg = (
+        f"The disk did not confirm the change ({error.strerror}): it may or may not survive a power cut. "
+        'Look at the disk; then look with "list" what the queue holds.'
+    )
+    return OutcomeUnknown(msg, errno=error.errno)
+
+
 def replace(path: Path, chunks: Iterable[bytes], *, is_durable: bool = True) -> None:
-    """Put *chunks* in the place of the file *path*: all of it or nothing, durable on return unless it need not be."""
+    """Put *chunks* in the place of the file *path*: all of it or nothing, durable on return unless it need not be.
+
+    Raises ``OutcomeUnknown`` if it is there, but the disk has not confirmed that.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     fd = os.open(temporary, _OPEN | os.O_CREAT | os.O_EXCL, FILE_MODE)
@@ -131,7 +142,10 @@ def replace(path: Path, chunks: Iterable[bytes], *, is_durable: bool = True) -> 
         temporary.unlink(missing_ok=True)
         raise
     if is_durable:
-        sync_folder(path.parent)
+        try:
+            sync_folder(path.parent)
+        except OSError as error:
+            raise unconfirmed(error) from error
 
 
 def rename(source: Path, target: Path) -> None:

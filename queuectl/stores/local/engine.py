@@ -7,10 +7,9 @@ becomes what is decided above, and what a foreign file means in ``takeover``.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
-from queuectl.errors import OutcomeUnknown, StoreDamaged, StoreUnavailable
-from queuectl.stores.local import records, takeover
+from queuectl.errors import OutcomeUnknown, StoreDamaged, StoreError, StoreUnavailable
+from queuectl.stores.local import disk, records, takeover
 from queuectl.stores.local.files import Applied, DataFiles
 from queuectl.stores.local.folder import has_workers
 from queuectl.stores.local.journal import HEADER_SIZE, RENEW_AT, Journal, Transaction, newest, put_over
@@ -34,6 +33,7 @@ class Engine:
         self.has_changed = False  # since the data were last at rest
         self._is_attached = False
         self._applied: Applied | None = None
+        self._failed = ""  # the generation whose file cannot be relied on
         self._unflushed: tuple[str, int] | None = None  # generation and end of this process's last append
 
     def close(self) -> None:
@@ -106,7 +106,7 @@ class Engine:
         self.detach()
         is_new = header is None and self.files.is_unused()
         self.files.create_missing(may_be_missing=is_new, may_be_empty=not self.journal.has_transactions())
-        if applied is not None and applied.sync_failed:
+        if header is not None and (header.generation == self._failed or (applied and applied.sync_failed)):
             self._leave_failed_journal()
         elif header is None or header.inodes != self.files.inodes():
             self._take_over()
@@ -132,6 +132,8 @@ class Engine:
     def _recover(self, applied: Applied | None) -> None:
         """Make the journal's writes again, from *applied* on: it is not known which have reached the files."""
         self.files.release()
+        if applied is None:
+            self.files.sync_names()
         transactions = self.journal.read(applied.position if applied else HEADER_SIZE)
         data = {file: self.files.read_all(file) for file in File}
         put_over(data, transactions)
@@ -152,6 +154,7 @@ class Engine:
         in the middle leaves files that are taken over again in the same way.
         """
         self.files.release()  # what is open may be the file before a rename
+        self.files.sync_names(is_new=self.journal.header is None)
         transactions: list[Transaction] = []
         if self.journal.header is not None and (transactions := self.journal.read(HEADER_SIZE)):
             self.journal.durable = self._sync_journal()
@@ -159,12 +162,13 @@ class Engine:
         found = None if transactions else takeover.survey(data)
         if found is None:
             merged = takeover.merge(self.files.paths, data, transactions)
-            layouts = {file: Layout() for file in File}
-            # A job on its way to the DLQ must at every moment be in one of the files.
-            if merged.dying:
-                self.files.replace(File.JOBS, records.whole_file(Layout(), merged.bodies[File.JOBS] + merged.dying))
-            for file in (File.DLQ, File.JOBS):
-                self.files.replace(file, records.whole_file(layouts[file], merged.bodies[file]))
+            layouts = {}
+            # A job on its way to the other file must at every moment be in one of them.
+            jobs, dead = merged.bodies[File.JOBS], merged.bodies[File.DLQ]
+            steps = [(File.JOBS, jobs + merged.dying), (File.DLQ, dead)] + [(File.JOBS, jobs)] * bool(merged.dying)
+            for file, bodies in steps:
+                layouts[file] = Layout()
+                self.files.replace(file, records.whole_file(layouts[file], bodies))
             found = layouts, merged.next_seq
         self.detach()
         self.picture.reset(*found)
@@ -203,19 +207,19 @@ class Engine:
         if self._unflushed is None:
             return
         generation, end = self._unflushed
-        if not self._is_flushed_by_others(generation, end):
-            try:
+        try:
+            if not (is_flushed := self._is_flushed_by_others(generation, end)):
                 end = self.journal.sync()
-            except OSError as error:
-                self._give_up_journal(error)
-            try:
+        except OSError as error:
+            is_flushed = False
+            self._give_up_journal(error)
+        try:
+            if not is_flushed:
                 self._bring_into_files(generation, end)
-            except OSError as error:
-                msg = (
-                    f"The change is recorded and will hold, but the files could not be brought up to date: "
-                    f"{error.strerror}. The next command tries again."
-                )
-                raise StoreUnavailable(msg) from error
+        except OutcomeUnknown:
+            raise
+        except (OSError, StoreError) as error:
+            raise _recorded(error) from error
         self._unflushed = None
 
     def _bring_into_files(self, generation: str, durable: int) -> None:
@@ -269,8 +273,8 @@ class Engine:
         except OSError as error:
             self.detach()
             msg = (
-                f"The disk did not take the files ({error.strerror}). All changes are safe in the journal: "
-                "look at the disk; the next command tries again."
+                f"The disk did not take the files ({error.strerror}). What was confirmed before is safe in the "
+                "journal: look at the disk; the next command tries again."
             )
             raise StoreUnavailable(msg) from error
         self._begin(keeps_places=True)
@@ -291,7 +295,10 @@ class Engine:
         self.files.replace(file, chunks)
         self.picture.layouts[file] = layout
         self.picture.follower = None
-        self._begin(keeps_places=False)
+        try:
+            self._begin(keeps_places=False)
+        except OSError as error:
+            raise _recorded(error) from error
         self.has_changed = True
 
     def _begin(self, *, keeps_places: bool) -> None:
@@ -310,7 +317,7 @@ class Engine:
             return self.journal.sync()
         except OSError as error:
             self._note_failed_sync()
-            _raise_unknown(error)
+            raise disk.unconfirmed(error) from error
 
     def _give_up_journal(self, error: OSError) -> None:
         """After a failed sync: tell everyone, and try to go on in a new journal file."""
@@ -320,13 +327,14 @@ class Engine:
                 self.refresh()
             except OSError as second:
                 error.add_note(f"and then: {second}")
-                _raise_unknown(error)
+                raise disk.unconfirmed(error) from error
 
     def _note_failed_sync(self) -> None:
-        applied = self.files.applied(self.journal.generation) or self._applied
-        if applied is not None and applied.generation == self.journal.generation:
-            self.files.note_failed_sync(applied)
+        self._failed = self.journal.generation  # should the disk take no note of it either
         self.detach()
+        applied = self.files.applied(self._failed) or self._applied
+        if applied is not None and applied.generation == self._failed:
+            self.files.note_failed_sync(applied)
 
     def _leave_failed_journal(self) -> None:
         """Put all transactions into a new journal file, on which everyone goes on, and make them all again."""
@@ -334,15 +342,13 @@ class Engine:
             self.journal.read(HEADER_SIZE)
             self.journal.rescue_to_new_file()
         except OSError as error:
-            _raise_unknown(error)
+            raise disk.unconfirmed(error) from error
         self._recover(None)
         if has_workers(self.folder):
             self.journal.preallocate()
 
 
-def _raise_unknown(error: OSError) -> NoReturn:
-    msg = (
-        f"The disk did not confirm the change ({error.strerror}): it may or may not survive a power cut. "
-        'Look at the disk; then look with "list" what the queue holds.'
-    )
-    raise OutcomeUnknown(msg, errno=error.errno) from error
+def _recorded(error: OSError | StoreError) -> StoreUnavailable:
+    why = error.message if isinstance(error, StoreError) else f"{error.strerror}. The next command tries again."
+    msg = f"The change is recorded and will hold, but the files could not be brought up to date: {why}"
+    return StoreUnavailable(msg)

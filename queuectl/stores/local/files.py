@@ -8,6 +8,7 @@ foreign change means are made elsewhere.
 import os
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -117,6 +118,17 @@ class DataFiles:
                 raise StoreDamaged(msg, path=str(path))
             disk.replace(path, records.whole_file(Layout(), []))
 
+    def sync_names(self, *, is_new: bool = False) -> None:
+        """Make sure of the names in the folder: whoever made them may have died, or failed, before that.
+
+        With *is_new* also of the folder's own, as far as that can be done.
+        """
+        folder = self._applied_path.parent
+        disk.sync_folder(folder)
+        if is_new:
+            with suppress(PermissionError):
+                disk.sync_folder(folder.parent)
+
     def read_all(self, file: File) -> bytearray:
         """Return the whole of *file* as it is at this moment; wants no lock."""
         fd = self._fd(file)
@@ -223,17 +235,18 @@ class DataFiles:
             disk.write_at(self._fd(first.file), b"".join(piece), first.offset)
 
     def sync(self) -> None:
-        """Make both files durable.
+        """Make both files durable; until the next ``note_applied`` it is not known how far the journal is in them.
 
-        If that fails, what was written to them since they were last synced
-        counts as lost, whatever a later sync may say.
+        For if this fails, what was written to them since they were last synced
+        counts as lost, whatever a later sync may say; and then it may be too
+        late to write that down.
         """
+        disk.write_at(self._applied_fd, b" " * _APPLIED_SIZE, 0)
         try:
             for file in File:
                 disk.sync(self._fd(file))
         except OSError:
             self.release()
-            disk.write_at(self._applied_fd, b" " * _APPLIED_SIZE, 0)
             raise
 
     def remove_litter(self) -> None:

@@ -237,7 +237,7 @@ class Journal:
         return end
 
     def begin(self, *, inodes: dict[str, int], keeps_places: bool) -> None:
-        """Empty the journal and begin a new generation, durable on return.
+        """Empty the journal and begin a new generation.
 
         To be called when the files hold everything and are durable.
         *keeps_places* lets processes that have read all go on without loading
@@ -246,8 +246,10 @@ class Journal:
         follows = (self.generation, self.end) if keeps_places and self.header else None
         raw = encode_header(inodes, follows)
         disk.truncate(self._fd, 0)
-        disk.write_at(self._fd, raw, 0)
+        # Before the header: one that only half reaches the disk is a beginning that was cut short, and does no harm,
+        # but with the old transactions behind it, it would be damage.
         disk.sync(self._fd)
+        disk.write_at(self._fd, raw, 0)
         self.header = _decode_header(raw)
         self._raw_header = raw
         self.end = self.durable = HEADER_SIZE
