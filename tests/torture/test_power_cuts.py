@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from tests.torture.checks import check
 from tests.torture.lives import LONG, PAST, Seen, Verb, a_worker, claim_as, lower_limits, seen, settle
 from tests.torture.power import Disk, Kind, Moment
 from tests.torture.stage import Saved, Stage
-from tests.torture.system import THIS_BOOT, Count, System
+from tests.torture.system import THIS_BOOT, Count, DieAt, Died, System
 
 Figures = Callable[[str, object], None]
 STEPS = 14  # of one life
@@ -101,15 +101,15 @@ class Lives:
         self.cuts = []
         disk = Disk(self.stage, self.kind, lambda call, moment: None)
         model = MemoryStore()
-        with ExitStack() as alive, self.system.working("past", Count()):
+        with ExitStack() as alive, self.system.working("", Count()):
             self.system.watch = disk.watch
             alive.callback(self.system.forget_watch)
-            person, worker = LocalStore(self.stage.folder), LocalStore(self.stage.folder)
+            stores = {is_worker: self.open(is_worker) for is_worker in (False, True)}
             if dice.random() < 0.5:
                 alive.enter_context(a_worker(self.stage.folder))
-            worker.prepare_for_work()
+            stores[True].prepare_for_work()
             begin = BEGIN[: dice.choice((1, len(BEGIN)))]
-            states, settings = [seen(model)[0]], seen(model)[1]
+            states, settings, done = [seen(model)[0]], seen(model)[1], list[Verb]()
             confirmed = 0
             for number in range(len(begin) + STEPS):
                 step = begin[number] if number < len(begin) else draw_step(model.jobs(), dice, number)
@@ -117,14 +117,42 @@ class Lives:
                 jobs, chosen = seen(model)
                 states.append(jobs)
                 self.observe(disk, states[confirmed:], [settings, chosen], f"step {number}")
-                step.run(worker if step.by_worker else person)
-                settings = chosen
-                confirmed = len(states) - 1 if step.is_durable else confirmed
+                die_at = dice.randrange(12) if number and dice.random() < 0.2 else None
+                if self.run(step, stores, die_at):
+                    done.append(step.run)
+                    settings = chosen
+                    confirmed = len(states) - 1 if step.is_durable else confirmed
+                else:  # its process has died in it: whether it has happened, others find out
+                    found, settings = seen(stores[not step.by_worker])
+                    if found == jobs:
+                        done.append(step.run)
+                    else:
+                        states.pop()
+                        model = MemoryStore()
+                        for verb in done:
+                            verb(model)
+                        assert found == seen(model)[0], f"{self.seed}, step {number}"
                 self.observe(disk, states[confirmed:], [settings], f"after step {number}")
                 disk.observe("return", disk.moment())
             disk.observe = lambda call, moment: None
-        self.system.bury("past")
+        self.system.bury("person")
+        self.system.bury("worker")
         return self.cuts
+
+    def open(self, is_worker: bool) -> LocalStore:
+        with self.system.working("worker" if is_worker else "person", Count()):
+            return LocalStore(self.stage.folder)
+
+    def run(self, step: Step, stores: dict[bool, LocalStore], die_at: int | None) -> bool:
+        """Do *step*, or let its process die in it and another one take its place; return whether it is done."""
+        process = "worker" if step.by_worker else "person"
+        behaviour = Count() if die_at is None else DieAt(die_at)
+        with self.system.working(process, behaviour), suppress(Died):
+            step.run(stores[step.by_worker])
+            return True
+        self.system.bury(process)
+        stores[step.by_worker] = self.open(step.by_worker)
+        return False
 
     def observe(self, disk: Disk, states: list[object], settings: list[object], where: str) -> None:
         allowed: list[Seen] = [(jobs, chosen) for jobs in states for chosen in settings]
@@ -143,11 +171,15 @@ def system(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> System:
     return System(monkeypatch, stage.root)
 
 
-def cut_power(lives: Lives, dice: random.Random, number: int, checked: Callable[[], None]) -> None:
-    """Live once, and check about *number* different states in which a power cut may leave the folder."""
+def cut_power(lives: Lives, dice: random.Random, number: int, checked: Callable[[], None], after: str = "") -> None:
+    """Live once, and check about *number* different states in which a power cut may leave the folder.
+
+    With *after* only such as come after calls of that kind.
+    """
     kinds: dict[str, list[Cut]] = {}
     for cut in lives.live():
-        kinds.setdefault(cut.after, []).append(cut)
+        if after in cut.after:
+            kinds.setdefault(cut.after, []).append(cut)
     known = set()
     for _ in range(number):
         cut = dice.choice(kinds[dice.choice([*kinds])])  # not most of them after one more write to a data file
