@@ -101,7 +101,7 @@ class Lives:
         self.cuts = []
         disk = Disk(self.stage, self.kind, lambda call, moment: None)
         model = MemoryStore()
-        with ExitStack() as alive, self.system.working("", Count()):
+        with ExitStack() as alive, self.system.working("nobody", Count()):
             self.system.watch = disk.watch
             alive.callback(self.system.forget_watch)
             stores = {is_worker: self.open(is_worker) for is_worker in (False, True)}
@@ -117,13 +117,15 @@ class Lives:
                 jobs, chosen = seen(model)
                 states.append(jobs)
                 self.observe(disk, states[confirmed:], [settings, chosen], f"step {number}")
-                die_at = dice.randrange(12) if number and dice.random() < 0.2 else None
+                may_die = number >= len(begin) and chosen == settings  # a setting that was seen, but never confirmed, may still go
+                die_at = dice.randrange(12) if may_die and dice.random() < 0.2 else None
                 if self.run(step, stores, die_at):
                     done.append(step.run)
                     settings = chosen
                     confirmed = len(states) - 1 if step.is_durable else confirmed
                 else:  # its process has died in it: whether it has happened, others find out
-                    found, settings = seen(stores[not step.by_worker])
+                    with self.system.working("person" if step.by_worker else "worker", Count()):
+                        found, settings = seen(stores[not step.by_worker])
                     if found == jobs:
                         done.append(step.run)
                     else:

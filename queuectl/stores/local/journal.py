@@ -237,7 +237,7 @@ class Journal:
         return end
 
     def begin(self, *, inodes: dict[str, int], keeps_places: bool) -> None:
-        """Empty the journal and begin a new generation.
+        """Empty the journal and begin a new generation, durable on return.
 
         To be called when the files hold everything and are durable.
         *keeps_places* lets processes that have read all go on without loading
@@ -250,6 +250,7 @@ class Journal:
         # but with the old transactions behind it, it would be damage.
         disk.sync(self._fd)
         disk.write_at(self._fd, raw, 0)
+        disk.sync(self._fd)
         self.header = _decode_header(raw)
         self._raw_header = raw
         self.end = self.durable = HEADER_SIZE
