@@ -4,7 +4,7 @@ taken for success; once the fault is gone, the queue works.
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from tests.torture.checks import check, explain
 from tests.torture.lives import Operation, Seen, Start, cases, lower_limits, run_undisturbed, seen, starts
 from tests.torture.power import Disk, Kind
 from tests.torture.stage import Saved, Stage
-from tests.torture.system import FAULTS, SYNCS, THIS_BOOT, Call, Count, FailAt, System
+from tests.torture.system import FAULTS, SYNCS, THIS_BOOT, Call, Count, FailAt, Fault, System
 
 Figures = Callable[[str, object], None]
 RECORDED = "The change is recorded and will hold"
@@ -46,10 +46,10 @@ class Faults:
         ]
         self.ends: Counter[str] = Counter()
 
-    def fail(self, dice: random.Random) -> None:
+    def fail(self, dice: random.Random, choice: Sequence[Fault] = FAULTS) -> None:
         """Let one call of one operation fail, and see what comes of it."""
         case = dice.choice(self.cases)
-        fault = dice.choice(FAULTS)
+        fault = dice.choice(choice)
         if not (numbers := [number for number, call in enumerate(case.calls) if call.name in fault.names]):
             return
         number = dice.choice(numbers)
