@@ -195,9 +195,7 @@ def a_worker(folder: Path) -> Iterator[None]:
 
 
 def edit(folder: Path) -> None:
-    """Do what a person does with an editor: another layout, one job more, one changed, one brought back to life."""
-    dlq = folder / "dlq.json"
-    dlq.write_text(json.dumps([job | {"state": "pending", "attempts": 0} for job in json.loads(dlq.read_bytes())]))
+    """Do what a person does with an editor: another layout, one job more, one changed."""
     path = folder / "jobs.json"
     jobs = json.loads(path.read_bytes())
     changed = next(job for job in jobs if job["id"] == "x3")

@@ -114,6 +114,8 @@ def damage(stage: Stage, system: System, about: str, size: int) -> None:
     with ExitStack() as alive:
         *_, busy, _ = starts(stage, system, alive)
         stage.put_back(busy.saved)
+        if about != "applied":
+            forget_applied(stage.folder)  # else what is in the files already is of no interest
         journal, applied = stage.folder / "journal.jsonl", stage.folder / "applied"
         data = journal.read_bytes()
         first, *lines, _ = data.split(b"\n")
@@ -123,7 +125,7 @@ def damage(stage: Stage, system: System, about: str, size: int) -> None:
             record = applied.read_bytes()
             applied.write_bytes(record.replace(b'"position":', b'"position":1', 1)[:1014].ljust(1015) + record[-9:])
         elif about == "durable":
-            journal.write_bytes(data.replace(b"updated_at", b"uqdated_at", 1))
+            journal.write_bytes(data.replace(b'"attempts"', b'"attemptz"', 1))
         elif about == "transaction":
             at = data.rindex(b'"command":"true"')
             journal.write_bytes(data[:at] + data[at:].replace(b'"true"', b'"tree"', 1))

@@ -63,9 +63,13 @@ class Faults:
         self.system.seed_random(number)
         disk = Disk(self.stage, Kind.LOOSE, lambda call, moment: None, begin=case.start.saved)
 
+        untold: list[Call] = []  # failures to write down that a sync has failed
+
         def failed(call: Call) -> None:
             if call.name in SYNCS:
                 disk.fail_sync(call)
+            elif call.name == "pwrite" and call.path.endswith("applied"):
+                untold.append(call)
 
         behaviour = FailAt(number, fault, is_for_good=is_for_good, failed=failed)
         self.system.watch = disk.watch
@@ -84,6 +88,9 @@ class Faults:
         where = f"{where}; it said {error!r}, then {later!r}"
         allowed = self.allowed(case.states, error, where)
         self.ends["failed" if error else "failed at rest" if later else "went on"] += 1
+        if not untold and dice.random() < 0.5:
+            self.system.bury("victim")
+            store = None  # it was a single command, and another process goes on
         self.go_on(case, store, error, allowed, disk, dice, where)
 
     def allowed(self, states: list[Seen], error: Exception | None, where: str) -> list[Seen]:
@@ -142,7 +149,9 @@ def test_a_call_that_fails_does_no_harm(
     system = System(monkeypatch, stage.root)
     with ExitStack() as alive:
         faults = Faults(stage, system, starts(stage, system, alive))
+        drawn = 0
         while faults.ends.total() < volume(1000, 5000):
-            faults.fail(random.Random(f"{seed}.{faults.ends.total()}"))
+            drawn += 1
+            faults.fail(random.Random(f"{seed}.{drawn}"))
     for end, count in faults.ends.items():
         figure(f"operations that {end}", count)

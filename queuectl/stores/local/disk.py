@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from queuectl.errors import OutcomeUnknown, StoreUnavailable
+from queuectl.errors import OutcomeUnknown, StoreError, StoreUnavailable
 
 FILE_MODE = 0o600
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -116,6 +116,13 @@ def unconfirmed(error: OSError) -> OutcomeUnknown:
         'Look at the disk; then look with "list" what the queue holds.'
     )
     return OutcomeUnknown(msg, errno=error.errno)
+
+
+def recorded(error: OSError | StoreError) -> StoreUnavailable:
+    """Return the error for a change that the disk has confirmed, when something that should follow it has failed."""
+    why = error.message if isinstance(error, StoreError) else f"{error.strerror}. The next command tries again."
+    msg = f"The change is recorded and will hold, but the files could not be brought up to date: {why}"
+    return StoreUnavailable(msg)
 
 
 def replace(path: Path, chunks: Iterable[bytes], *, is_durable: bool = True) -> None:

@@ -5,7 +5,7 @@ becomes what is decided above, and what a foreign file means in ``takeover``.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from queuectl.errors import OutcomeUnknown, StoreDamaged, StoreError, StoreUnavailable
@@ -162,13 +162,12 @@ class Engine:
         found = None if transactions else takeover.survey(data)
         if found is None:
             merged = takeover.merge(self.files.paths, data, transactions)
-            layouts = {}
-            # A job on its way to the other file must at every moment be in one of them.
-            jobs, dead = merged.bodies[File.JOBS], merged.bodies[File.DLQ]
-            steps = [(File.JOBS, jobs + merged.dying), (File.DLQ, dead)] + [(File.JOBS, jobs)] * bool(merged.dying)
-            for file, bodies in steps:
-                layouts[file] = Layout()
-                self.files.replace(file, records.whole_file(layouts[file], bodies))
+            layouts = {file: Layout() for file in File}
+            # A job on its way to the DLQ must at every moment be in one of the files.
+            if merged.dying:
+                self.files.replace(File.JOBS, records.whole_file(Layout(), merged.bodies[File.JOBS] + merged.dying))
+            for file in (File.DLQ, File.JOBS):
+                self.files.replace(file, records.whole_file(layouts[file], merged.bodies[file]))
             found = layouts, merged.next_seq
         self.detach()
         self.picture.reset(*found)
@@ -219,7 +218,7 @@ class Engine:
         except OutcomeUnknown:
             raise
         except (OSError, StoreError) as error:
-            raise _recorded(error) from error
+            raise disk.recorded(error) from error
         self._unflushed = None
 
     def _bring_into_files(self, generation: str, durable: int) -> None:
@@ -298,7 +297,7 @@ class Engine:
         try:
             self._begin(keeps_places=False)
         except OSError as error:
-            raise _recorded(error) from error
+            raise disk.recorded(error) from error
         self.has_changed = True
 
     def _begin(self, *, keeps_places: bool) -> None:
@@ -332,9 +331,10 @@ class Engine:
     def _note_failed_sync(self) -> None:
         self._failed = self.journal.generation  # should the disk take no note of it either
         self.detach()
-        applied = self.files.applied(self._failed) or self._applied
-        if applied is not None and applied.generation == self._failed:
-            self.files.note_failed_sync(applied)
+        with suppress(OSError):
+            applied = self.files.applied(self._failed) or self._applied
+            if applied is not None and applied.generation == self._failed:
+                self.files.note_failed_sync(applied)
 
     def _leave_failed_journal(self) -> None:
         """Put all transactions into a new journal file, on which everyone goes on, and make them all again."""
@@ -346,9 +346,3 @@ class Engine:
         self._recover(None)
         if has_workers(self.folder):
             self.journal.preallocate()
-
-
-def _recorded(error: OSError | StoreError) -> StoreUnavailable:
-    why = error.message if isinstance(error, StoreError) else f"{error.strerror}. The next command tries again."
-    msg = f"The change is recorded and will hold, but the files could not be brought up to date: {why}"
-    return StoreUnavailable(msg)

@@ -121,13 +121,13 @@ class DataFiles:
     def sync_names(self, *, is_new: bool = False) -> None:
         """Make sure of the names in the folder: whoever made them may have died, or failed, before that.
 
-        With *is_new* also of the folder's own, as far as that can be done.
+        With *is_new* also of those of the folder and of all above it, as far as they may be read.
         """
         folder = self._applied_path.parent
         disk.sync_folder(folder)
-        if is_new:
+        for above in folder.parents if is_new else ():
             with suppress(PermissionError):
-                disk.sync_folder(folder.parent)
+                disk.sync_folder(above)
 
     def read_all(self, file: File) -> bytearray:
         """Return the whole of *file* as it is at this moment; wants no lock."""

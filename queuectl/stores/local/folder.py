@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 from queuectl.errors import StoreUnavailable
-from queuectl.stores.local import disk
 from queuectl.stores.local.lock import is_locked
 
 #: File systems on which locks of different hosts do not exclude each other.
@@ -55,7 +54,7 @@ def prepare(folder: Path) -> Path:
 
 
 def _make(path: Path) -> None:
-    """Make the folder *path*, private whatever the umask, and what is missing above it."""
+    """Make the folder *path*, private whatever the umask, and what is missing above it; no name is durable yet."""
     if path.is_dir():
         return
     if path.parent != path:
@@ -67,7 +66,6 @@ def _make(path: Path) -> None:
             raise
         return  # another process was faster
     path.chmod(0o700)
-    disk.sync_folder(path.parent)
 
 
 def foreign_owner(path: Path) -> int | None:
