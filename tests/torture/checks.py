@@ -13,9 +13,9 @@ from tests.torture.system import THIS_BOOT, Count, System
 
 
 class Found(NamedTuple):
-    """What the first who came afterwards has found, what it did to the disk to find it, and all files once it is done."""
+    """What the first who came has found, what it did to the disk to find it, and all files once it is done."""
 
-    seen: object
+    seen: Seen
     steps: tuple[str, ...]
     contents: dict[str, bytes]
 

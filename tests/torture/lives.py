@@ -26,7 +26,7 @@ NOISE = ("workers", "logs", "queue.lock")
 
 
 def lower_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a few jobs be what thousands are otherwise: a full journal, a batch that is streamed, a file worth rewriting."""
+    """Let a few jobs be enough: for a full journal, for a batch that is streamed, for a file worth rewriting."""
     monkeypatch.setattr(engine, "RENEW_AT", 4096)
     monkeypatch.setattr(intake, "RENEW_AT", 8192)
     monkeypatch.setattr(engine, "_COMPACT_AT", 2048)
@@ -118,11 +118,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("cancel", lambda store: store.cancel(["p2"], now=after(3000))),
     Operation("cancel a running job", lambda store: store.cancel(["busy"], now=after(3000))),
     Operation("remove", lambda store: store.remove(["done", "p2"])),
-    Operation("remove and compact", lambda store: store.remove([*(f"x{number}" for number in range(12)), "done", "p2"])),
+    Operation(
+        "remove and compact", lambda store: store.remove([*(f"x{number}" for number in range(12)), "done", "p2"])
+    ),
     Operation("config set", lambda store: store.set_setting("base", 4)),
     Operation("config unset", lambda store: store.unset_setting("base")),
     Operation("become a worker", prepare),
-    Operation("look", lambda store: store.observe() and store.counts() and None),
+    Operation("look", lambda store: (store.observe(), store.counts())),
 )
 #: Those that need no job of the past.
 FIRST = frozenset({"enqueue", "batch", "big batch", "claim", "config set", "become a worker", "look"})

@@ -5,8 +5,8 @@ Both keep what was synced, and give nothing to a name whose folder was not synce
 program could keep anything.
 
 ORDERED is ext4 with data=ordered, which delays allocation: names, lengths and cuts reach the disk in the order in
-which they were made, and all of them with the sync of a length or a name; a file never shows space that was not written; what is written
-in place arrives page by page, whenever it likes.
+which they were made, and all of them with the sync of a length or a name. A file never shows space that was not
+written; what is written in place arrives page by page, whenever it likes.
 
 LOOSE keeps any part of what was not synced, in any order: whole, in sectors or pages, as garbage, as a length without
 contents, a file without its name, a name without its file's contents.
@@ -80,7 +80,11 @@ class Moment(NamedTuple):
                 folders.append(name)
             else:
                 synced, changes = self.files.get(inode, (b"", ()))
-                content = _ordered(synced, changes, committed, dice) if kind is Kind.ORDERED else _loose(synced, changes, dice)
+                content = (
+                    _ordered(synced, changes, committed, dice)
+                    if kind is Kind.ORDERED
+                    else _loose(synced, changes, dice)
+                )
                 files[name] = inode, content, _LONG_AGO_NS
         return Saved(files, folders)
 
@@ -151,7 +155,9 @@ class Disk:
     *observe* is told each call that has changed anything, and the moment after it.
     """
 
-    def __init__(self, stage: Stage, kind: Kind, observe: Callable[[str, Moment], None], begin: Saved | None = None) -> None:
+    def __init__(
+        self, stage: Stage, kind: Kind, observe: Callable[[str, Moment], None], begin: Saved | None = None
+    ) -> None:
         self._stage = stage
         self._root = f"{stage.root}/"
         self._kind = kind
@@ -163,7 +169,10 @@ class Disk:
         self._files: dict[int, tuple[bytes, list[Change]]] = {}
         self._lost: set[int] = set()  # numbers of changes that a failed sync has thrown away
         if begin is not None:
-            self._names = {**{name: inode for name, (inode, _, _) in begin.files.items()}, **dict.fromkeys(begin.folders, _FOLDER)}
+            self._names = {
+                **{name: inode for name, (inode, _, _) in begin.files.items()},
+                **dict.fromkeys(begin.folders, _FOLDER),
+            }
             self._files = {inode: (content, []) for inode, content, _ in begin.files.values()}
 
     def moment(self) -> Moment:

@@ -3,17 +3,17 @@
 import random
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import Any
 
 from queuectl.errors import StoreDamaged
+from queuectl.stores.base import Store
 from queuectl.stores.local.store import LocalStore
 from tests.samples import NOW, specs
 from tests.torture.checks import check, forget_applied
 from tests.torture.lives import LONG, PAST, Verb, a_worker, cases, claim_next, model_of, seen, settle, starts
 from tests.torture.power import Disk, Kind, Moment
 from tests.torture.stage import Stage
-from tests.torture.system import FAULTS, THIS_BOOT, Call, Count, Go, System
+from tests.torture.system import FAULTS, Call, Count, Go, System
 from tests.torture.test_crashes import Crash
 from tests.torture.test_faults import Faults
 from tests.torture.test_power_cuts import Lives, cut_power
@@ -62,7 +62,10 @@ def tail(stage: Stage, system: System, about: str, size: int) -> None:
     A worker has written that end: before it died (*about* "dead"), or between another's sync and what follows that.
     """
     more: list[Verb] = [settle("busy", LONG, next_claim=60), claim_next(61)]
-    enqueue: Verb = lambda store: store.enqueue(specs("new"), now=NOW)
+
+    def enqueue(store: Store) -> object:
+        return store.enqueue(specs("new"), now=NOW)
+
     with ExitStack() as alive:
         rest = starts(stage, system, alive)[1]
     stage.put_back(rest.saved)
@@ -71,19 +74,19 @@ def tail(stage: Stage, system: System, about: str, size: int) -> None:
     moments: list[Moment] = []
     disk = Disk(stage, Kind.LOOSE, lambda call, moment: moments.append(moment), begin=rest.saved)
     system.watch = disk.watch
-    worker = None
+    has_worked = False
 
     def work(call: Call, go: Go) -> Any:
+        nonlocal has_worked
         result = go()
-        if call.name == "fdatasync" and not moments_of_worker:
-            moments_of_worker.append(True)
+        if call.name == "fdatasync" and not has_worked:
+            has_worked = True
             with system.working("worker", Count()):
                 for verb in more:
                     verb(worker)
             moments.clear()
         return result
 
-    moments_of_worker: list[bool] = []
     with a_worker(stage.folder), system.working("worker", Count()):
         worker = LocalStore(stage.folder)
         worker.prepare_for_work()
@@ -112,41 +115,47 @@ def tail(stage: Stage, system: System, about: str, size: int) -> None:
 def damage(stage: Stage, system: System, about: str, size: int) -> None:
     """Change a byte of *about*: it is refused, or does no harm, and never believed."""
     with ExitStack() as alive:
-        *_, busy, _ = starts(stage, system, alive)
+        begin = starts(stage, system, alive)
+        busy = begin[4]
+        past = busy.past or ()
         stage.put_back(busy.saved)
         if about != "applied":
             forget_applied(stage.folder)  # else what is in the files already is of no interest
-        journal, applied = stage.folder / "journal.jsonl", stage.folder / "applied"
-        data = journal.read_bytes()
-        first, *lines, _ = data.split(b"\n")
-        if about == "header":
-            journal.write_bytes(data.replace(b'"queuectl":1,"generation":"', b'"queuectl":1,"generation":"x', 1).replace(b" \n", b"\n", 1))
-        elif about == "applied":
-            record = applied.read_bytes()
-            applied.write_bytes(record.replace(b'"position":', b'"position":1', 1)[:1014].ljust(1015) + record[-9:])
-        elif about == "durable":
+        damage_file(stage, system, about)
+        found = None
+        with system.working("other"), suppress(StoreDamaged):
+            found = seen(LocalStore(stage.folder))
+        system.bury("other")
+    expected = {"header": None, "durable": None, "applied": model_of(past)}
+    assert found == (expected[about] if about in expected else model_of(past[:-1])), f"{about}: was believed"
+
+
+def damage_file(stage: Stage, system: System, about: str) -> None:
+    journal, applied = stage.folder / "journal.jsonl", stage.folder / "applied"
+    data = journal.read_bytes()
+    match about:
+        case "header":
+            changed = data.replace(b'"generation":"', b'"generation":"x', 1)
+            journal.write_bytes(changed.replace(b" \n", b"\n", 1))
+        case "durable":
             journal.write_bytes(data.replace(b'"attempts"', b'"attemptz"', 1))
-        elif about == "transaction":
+        case "transaction":
             at = data.rindex(b'"command":"true"')
             journal.write_bytes(data[:at] + data[at:].replace(b'"true"', b'"tree"', 1))
-        else:
-            # Of three unconfirmed ones the second is lost, and the next is as long as that one.
-            shorter = b"\n".join([first, *lines[:-2], b"x" * len(lines[-2]), lines[-1], b""])
-            journal.write_bytes(shorter)
+        case "applied":
+            record = applied.read_bytes()
+            changed = record.replace(b'"position":', b'"position":1', 1)
+            applied.write_bytes(changed[:1014].ljust(1015) + record[-9:])
+        case _:
+            # Of unconfirmed transactions the last but one is lost, and what is written next is as long as that.
+            *before, lost, last, _ = data.split(b"\n")
+            journal.write_bytes(b"\n".join([*before, b"x" * len(lost), last, b""]))
             with system.working("other"):
                 LocalStore(stage.folder).counts()
+            system.bury("other")
             with journal.open("r+b") as opened:
-                opened.seek(len(b"\n".join([first, *lines[:-2]])) + 1)
-                opened.write(lines[-2] + b"\n")
-        with system.working("other"):
-            before = model_of(busy.past[:-1]) if busy.past else None
-            found = None
-            with suppress(StoreDamaged):
-                found = seen(LocalStore(stage.folder))
-        system.bury("other")
-        expected = {"header": [None], "durable": [None], "applied": [model_of(busy.past or ())]}
-        assert found in expected.get(about, [before]), f"{about}: was believed"
+                opened.seek(len(b"\n".join(before)) + 1)
+                opened.write(lost + b"\n")
 
 
 PROBES: dict[str, Probe] = {probe.__name__: probe for probe in (crash, power, fault, turns, tail, damage)}
-_ = Path, THIS_BOOT

@@ -1,4 +1,4 @@
-"""The system below the store, as these tests let it be: every call on the folder is counted, and may fail or be the last.
+"""The system below the store, as tests let it be: every call on the folder is counted, and may fail or be the last.
 
 Stands where Python hands a call to the operating system, so that also the calls of pathlib are seen. Nothing is
 really synced: what would be left after a power cut, ``power`` knows.
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import filelock
 import pytest
 
 from queuectl.stores.local import bells, disk, folder, lock
@@ -68,7 +69,7 @@ class System:
         monkeypatch.setattr(os, "urandom", lambda size: self._random.randbytes(size))
         monkeypatch.setattr(io, "open", self._by_path("read", io.open))
         monkeypatch.setattr(disk, "preallocate", self._by_file("preallocate", lambda fd, size: None))
-        monkeypatch.setattr(lock, "lock_descriptor", self._by_file("lock", lock.lock_descriptor))
+        monkeypatch.setattr(lock, "lock_descriptor", self._by_file("lock", filelock.lock_descriptor))
         self.boot = THIS_BOOT
         monkeypatch.setattr(disk, "boot_id", lambda: self.boot)
         monkeypatch.setattr(folder, "file_system", lambda path: "ext4")

@@ -1,4 +1,4 @@
-"""T1: a process ends at any of its calls to the system. What was confirmed is there, what was not is wholly so or not at all.
+"""T1: a process ends at any of its calls. What was confirmed is there, what was not is wholly there or not at all.
 
 A process changes the disk only by its calls, so that its end after one call and before the next are the same. It is
 ended before each call that changes something, and in the middle of each write.
@@ -58,7 +58,8 @@ class Crash:
         self.kinds |= {f"{call.name} {call.path}" for call in calls}
         for number, call in enumerate(calls):
             for cut in cuts(call):
-                where = f"{operation.name} {start.name}, ended {f'{cut} bytes into' if cut else 'before'} change {number}, {call}"
+                when = f"{cut} bytes into" if cut else "before"
+                where = f"{operation.name} {start.name}, ended {when} change {number}, {call}"
                 witness = self.die(start, operation, number, cut, has_witness=bool(start.past and self.points % 2))
                 allowed = states[1:] if self.is_confirmed else states
                 found = check(self.stage, self.system, allowed, where, witness)
@@ -76,7 +77,9 @@ class Crash:
             contents = check(self.stage, self.system, allowed, where).contents
             for number, call in enumerate(call for call in count.calls if call.changes):
                 for cut in cuts(call):
-                    here = f"{where}; then ended in recovery {f'{cut} bytes into' if cut else 'before'} {number}, {call}"
+                    here = (
+                        f"{where}; then ended in recovery {f'{cut} bytes into' if cut else 'before'} {number}, {call}"
+                    )
                     self.stage.put_back(saved)
                     with suppress(Died):
                         self.recover(DieAt(number, cut))
@@ -108,7 +111,7 @@ def crash(fast_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crash]:
 def test_real_processes_end_as_these_do(
     crash: Crash, dice: random.Random, volume: Callable[[int, int], int], figure: Figures
 ) -> None:
-    """What a killed process leaves is, to the byte, what one leaves that is ended by an exception that nothing catches."""
+    """A killed process leaves, to the byte, what one leaves that is ended by an exception that nothing catches."""
     everything = list(cases(crash.starts))
     count = volume(60, 1000)
     for _ in range(count):

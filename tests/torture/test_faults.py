@@ -3,6 +3,7 @@ taken for success; once the fault is gone, the queue works.
 """
 
 import random
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -11,14 +12,15 @@ from typing import NamedTuple
 
 import pytest
 
-from queuectl.errors import OutcomeUnknown, QueueCtlError
-from queuectl.job import Job
+from queuectl.cli import main
+from queuectl.errors import ExitCode, OutcomeUnknown, QueueCtlError
+from queuectl.job import State
 from queuectl.stores.local.store import LocalStore
 from tests.samples import NOW, plain, specs
 from tests.torture.checks import check, explain
 from tests.torture.lives import Operation, Seen, Start, cases, lower_limits, run_undisturbed, seen, starts
 from tests.torture.power import Disk, Kind
-from tests.torture.stage import Saved, Stage
+from tests.torture.stage import Stage
 from tests.torture.system import FAULTS, SYNCS, THIS_BOOT, Call, Count, FailAt, Fault, System
 
 Figures = Callable[[str, object], None]
@@ -97,7 +99,7 @@ class Faults:
         """Return what may be there, after what was said."""
         if error is None:
             return states[1:]
-        text = str(error) if isinstance(error, QueueCtlError) else error.strerror
+        text = error.strerror if isinstance(error, OSError) else str(error)
         assert text, where
         if isinstance(error, OutcomeUnknown):
             return states
@@ -121,7 +123,9 @@ class Faults:
             store.enqueue(specs("again"), now=NOW)
             jobs, settings = found
             confirmed = seen(store)
-            assert confirmed == ([*jobs, plain(store.job("again"))], settings), f"{where}; then: {explain(confirmed, [found])}"
+            assert confirmed == ([*jobs, plain(store.job("again"))], settings), (
+                f"{where}; then: {explain(confirmed, [found])}"
+            )
             if dice.random() < 0.5:
                 store.close()
         self.system.bury("victim")
@@ -155,3 +159,50 @@ def test_a_call_that_fails_does_no_harm(
             faults.fail(random.Random(f"{seed}.{drawn}"))
     for end, count in faults.ends.items():
         figure(f"operations that {end}", count)
+
+
+#: Commands, and what tells that one has been done.
+COMMANDS: tuple[tuple[str, Callable[[Seen], bool]], ...] = (
+    ('enqueue \'{"id":"new","command":"true"}\'', lambda found: any(job.id == "new" for job in found[0])),
+    ("cancel p2", lambda found: any(job.id == "p2" and job.state is State.CANCELLED for job in found[0])),
+    ("remove done", lambda found: all(job.id != "done" for job in found[0])),
+    ("dlq retry --all", lambda found: all(job.state is not State.DEAD for job in found[0])),
+    ("config set base 4", lambda found: bool(found[1].base == 4)),
+)
+
+
+def test_a_command_that_fails_says_so(
+    fast_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seed: int,
+    volume: Callable[[int, int], int],
+    figure: Figures,
+) -> None:
+    """Exit code 0 means that it was done; any other comes with a sentence, and never with a traceback."""
+    lower_limits(monkeypatch)
+    stage = Stage(fast_path / "stage")
+    system = System(monkeypatch, stage.root)
+    codes: Counter[int] = Counter()
+    with ExitStack() as alive:
+        rest = starts(stage, system, alive)[1]
+    for number in range(volume(150, 2000)):
+        dice = random.Random(f"{seed}.{number}")
+        line, is_done = dice.choice(COMMANDS)
+        fault = dice.choice(FAULTS)
+        stage.put_back(rest.saved)
+        behaviour = FailAt(dice.randrange(120), fault, is_for_good=dice.random() < 0.5, failed=lambda call: None)
+        with system.working("program", behaviour):
+            code = main(["--data", str(stage.folder), *shlex.split(line)])
+        system.bury("program")
+        said = capsys.readouterr().err
+        codes[code] += 1
+        with system.working("other"):
+            found = seen(LocalStore(stage.folder))
+        system.bury("other")
+        where = f"{line}, {fault.name}: {code}, {said}"
+        assert "Traceback" not in said, where
+        assert "unexpected" not in said, where
+        assert is_done(found) if code == 0 else said.strip(), where
+    figure("exit codes", dict(sorted(codes.items())))
+    assert codes[ExitCode.STORE] > 0

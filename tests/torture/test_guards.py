@@ -36,6 +36,11 @@ def test_no_guard_is_missing_unnoticed(
     figure("noticed by", f"{guard.probe} {guard.about}: {type(noticed.value).__name__} {noticed.value}"[:200])
 
 
-@pytest.mark.parametrize("about", sorted({(guard.probe, guard.about) for guard in GUARDS}), ids=" ".join)
-def test_nothing_is_noticed_while_all_guards_are_there(stage: Stage, system: System, about: tuple[str, str]) -> None:
-    PROBES[about[0]](stage, system, about[1], 2)
+@pytest.mark.parametrize("about", sorted({guard.about for guard in GUARDS if guard.probe == "damage"}))
+def test_damage_is_never_believed(stage: Stage, system: System, about: str) -> None:
+    PROBES["damage"](stage, system, about, 1)
+
+
+@pytest.mark.parametrize("about", sorted({guard.about for guard in GUARDS if guard.probe == "tail"}))
+def test_an_end_that_is_not_synced_does_no_harm(stage: Stage, system: System, about: str, is_long: bool) -> None:
+    PROBES["tail"](stage, system, about, 400 if is_long else 20)

@@ -4,14 +4,14 @@ import random
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from queuectl.job import Job, State
 from queuectl.stores.local.store import LocalStore
 from tests.memory_store import MemoryStore
-from tests.samples import FAILED, NOW, OK, after, spec, specs
+from tests.samples import FAILED, OK, after, spec
 from tests.torture.checks import check
 from tests.torture.lives import LONG, PAST, Seen, Verb, a_worker, claim_as, lower_limits, seen, settle
 from tests.torture.power import Disk, Kind, Moment
@@ -55,7 +55,7 @@ def draw_step(jobs: list[Job], dice: random.Random, number: int) -> Step:
     outcome, claim, base = dice.choice((OK, FAILED, LONG)), claim_as(100 + number), 2 + number
     ids: dict[State, list[str]] = {state: [job.id for job in jobs if job.state is state] for state in State}
     waiting, running = ids[State.PENDING] + ids[State.FAILED], ids[State.IN_PROGRESS]
-    gone = [id for id in waiting + ids[State.COMPLETED] + ids[State.CANCELLED]]
+    gone = waiting + ids[State.COMPLETED] + ids[State.CANCELLED]
     steps = [
         Step(lambda store: store.enqueue(more, now=now)),
         Step(lambda store: store.flush(), by_worker=True),
@@ -78,7 +78,10 @@ def draw_step(jobs: list[Job], dice: random.Random, number: int) -> Step:
         steps += [Step(lambda store: store.remove(some))]
     if ids[State.DEAD]:
         dead = dice.choice((None, ids[State.DEAD][:1]))
-        steps += [Step(lambda store: store.revive(dead, now=now)), Step(lambda store: store.purge(ids[State.DEAD][-1:]))]
+        steps += [
+            Step(lambda store: store.revive(dead, now=now)),
+            Step(lambda store: store.purge(ids[State.DEAD][-1:])),
+        ]
     return dice.choice(steps)
 
 
@@ -117,7 +120,9 @@ class Lives:
                 jobs, chosen = seen(model)
                 states.append(jobs)
                 self.observe(disk, states[confirmed:], [settings, chosen], f"step {number}")
-                may_die = number >= len(begin) and chosen == settings  # a setting that was seen, but never confirmed, may still go
+                may_die = (
+                    number >= len(begin) and chosen == settings
+                )  # a setting that was seen, but never confirmed, may still go
                 die_at = dice.randrange(12) if may_die and dice.random() < 0.2 else None
                 if self.run(step, stores, die_at):
                     done.append(step.run)

@@ -4,7 +4,7 @@ Shows, without any chance, that the lock keeps them apart, and that each notices
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -88,7 +88,8 @@ class Turns:
                 there.rescue([claim_as(77).token], is_crash=True, now=after(9001))
                 again = there.claim(claim_as(78), now=after(9002))
                 assert there.settle(mine, OK, next_claim=None, now=after(9003)).settled is None, where
-                assert again is not None and there.current(again) is not None, where
+                assert again is not None, where
+                assert there.current(again) is not None, where
                 found = seen(there)
             self.system.bury("first")
             self.system.bury("other")

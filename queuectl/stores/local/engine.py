@@ -320,13 +320,15 @@ class Engine:
 
     def _give_up_journal(self, error: OSError) -> None:
         """After a failed sync: tell everyone, and try to go on in a new journal file."""
-        with self.lock:
-            try:
+        self._failed = self.journal.generation
+        try:
+            with self.lock:
                 self._note_failed_sync()
                 self.refresh()
-            except OSError as second:
-                error.add_note(f"and then: {second}")
-                raise disk.unconfirmed(error) from error
+        except (OSError, StoreError) as second:
+            self.detach()
+            error.add_note(f"and then: {second}")
+            raise disk.unconfirmed(error) from error
 
     def _note_failed_sync(self) -> None:
         self._failed = self.journal.generation  # should the disk take no note of it either
