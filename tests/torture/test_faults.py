@@ -65,13 +65,12 @@ class Faults:
         self.system.seed_random(number)
         disk = Disk(self.stage, Kind.LOOSE, lambda call, moment: None, begin=case.start.saved)
 
-        untold: list[Call] = []  # failures to write down that a sync has failed
+        failures: list[Call] = []
 
         def failed(call: Call) -> None:
+            failures.append(call)
             if call.name in SYNCS:
                 disk.fail_sync(call)
-            elif call.name == "pwrite" and call.path.endswith("applied"):
-                untold.append(call)
 
         behaviour = FailAt(number, fault, is_for_good=is_for_good, failed=failed)
         self.system.watch = disk.watch
@@ -90,7 +89,10 @@ class Faults:
         where = f"{where}; it said {error!r}, then {later!r}"
         allowed = self.allowed(case.states, error, where)
         self.ends["failed" if error else "failed at rest" if later else "went on"] += 1
-        if not untold and dice.random() < 0.5:
+        # Of a failed sync others can know only if that could be written down.
+        is_unsynced = any(call.name in SYNCS and call.path.endswith("journal.jsonl") for call in failures)
+        is_told = not is_unsynced or all(call.name in SYNCS for call in failures)
+        if is_told and dice.random() < 0.5:
             self.system.bury("victim")
             store = None  # it was a single command, and another process goes on
         self.go_on(case, store, error, allowed, disk, dice, where)

@@ -23,18 +23,18 @@ STEPS = 14  # of one life
 
 
 class Step(NamedTuple):
-    """One thing that is done to a queue, by a person or a worker, and whether all jobs are durable when it returns."""
+    """One thing that is done to a queue, by a person or a worker, and which changes are durable when it returns."""
 
     run: Verb
-    is_durable: bool = True
+    makes_durable: str = "all"  # or "own": those of this process; or none
     by_worker: bool = False
 
 
 #: The past: what a person does is durable when it returns.
 BEGIN = (
     Step(PAST[0]),
-    *(Step(verb, is_durable=False, by_worker=True) for verb in PAST[1:-1]),
-    Step(PAST[-1], is_durable=False),  # the settings; of jobs it says nothing
+    *(Step(verb, makes_durable="", by_worker=True) for verb in PAST[1:-1]),
+    Step(PAST[-1], makes_durable=""),  # the settings; of jobs it says nothing
 )
 
 
@@ -58,17 +58,17 @@ def draw_step(jobs: list[Job], dice: random.Random, number: int) -> Step:
     gone = waiting + ids[State.COMPLETED] + ids[State.CANCELLED]
     steps = [
         Step(lambda store: store.enqueue(more, now=now)),
-        Step(lambda store: store.flush(), by_worker=True),
-        Step(lambda store: store.rest(), is_durable=False),
-        Step(lambda store: store.set_setting("base", base), is_durable=False),
+        Step(lambda store: store.flush(), "own", by_worker=True),
+        Step(lambda store: store.rest(), makes_durable=""),
+        Step(lambda store: store.set_setting("base", base), makes_durable=""),
     ]
     if any(job.state is State.PENDING for job in jobs):
-        steps += 2 * [Step(lambda store: store.claim(claim, now=now), is_durable=False, by_worker=True)]
+        steps += 2 * [Step(lambda store: store.claim(claim, now=now), makes_durable="", by_worker=True)]
     if running:
         one = dice.choice(running)
         token = next(job.claim or "" for job in jobs if job.id == one)
         next_claim = dice.choice((None, 100 + number, 100 + number))
-        steps += 3 * [Step(settle(one, outcome, next_claim=next_claim), is_durable=False, by_worker=True)]
+        steps += 3 * [Step(settle(one, outcome, next_claim=next_claim), makes_durable="", by_worker=True)]
         steps += [Step(lambda store: store.rescue([token], is_crash=True, now=now), by_worker=True)]
     if waiting + running:
         chosen = dice.choice(waiting + running)
@@ -113,26 +113,27 @@ class Lives:
             stores[True].prepare_for_work()
             begin = BEGIN[: dice.choice((1, len(BEGIN)))]
             states, settings, done = [seen(model)[0]], seen(model)[1], list[Verb]()
-            confirmed = 0
+            confirmed, is_left = 0, False  # whether one that has died has left what it did not sync
             for number in range(len(begin) + STEPS):
                 step = begin[number] if number < len(begin) else draw_step(model.jobs(), dice, number)
                 step.run(model)
                 jobs, chosen = seen(model)
                 states.append(jobs)
                 self.observe(disk, states[confirmed:], [settings, chosen], f"step {number}")
-                may_die = (
-                    number >= len(begin) and chosen == settings
-                )  # a setting that was seen, but never confirmed, may still go
+                # A setting that was seen, but never confirmed, may still go.
+                may_die = number >= len(begin) and chosen == settings
                 die_at = dice.randrange(12) if may_die and dice.random() < 0.2 else None
                 if self.run(step, stores, die_at):
                     done.append(step.run)
                     settings = chosen
-                    confirmed = len(states) - 1 if step.is_durable else confirmed
+                    if step.makes_durable == "all" or (step.makes_durable == "own" and not is_left):
+                        confirmed, is_left = len(states) - 1, False
                 else:  # its process has died in it: whether it has happened, others find out
                     with self.system.working("person" if step.by_worker else "worker", Count()):
                         found, settings = seen(stores[not step.by_worker])
                     if found == jobs:
                         done.append(step.run)
+                        is_left = True
                     else:
                         states.pop()
                         model = MemoryStore()

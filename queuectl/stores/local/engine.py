@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from queuectl.errors import OutcomeUnknown, StoreDamaged, StoreError, StoreUnavailable
+from queuectl.errors import OutcomeUnknown, StoreBusy, StoreDamaged, StoreError, StoreUnavailable
 from queuectl.stores.local import disk, records, takeover
 from queuectl.stores.local.files import Applied, DataFiles
 from queuectl.stores.local.folder import has_workers
@@ -33,7 +33,6 @@ class Engine:
         self.has_changed = False  # since the data were last at rest
         self._is_attached = False
         self._applied: Applied | None = None
-        self._failed = ""  # the generation whose file cannot be relied on
         self._unflushed: tuple[str, int] | None = None  # generation and end of this process's last append
 
     def close(self) -> None:
@@ -106,7 +105,7 @@ class Engine:
         self.detach()
         is_new = header is None and self.files.is_unused()
         self.files.create_missing(may_be_missing=is_new, may_be_empty=not self.journal.has_transactions())
-        if header is not None and (header.generation == self._failed or (applied and applied.sync_failed)):
+        if header is not None and (header.generation == self.journal.failed or (applied and applied.sync_failed)):
             self._leave_failed_journal()
         elif header is None or header.inodes != self.files.inodes():
             self._take_over()
@@ -315,27 +314,24 @@ class Engine:
         try:
             return self.journal.sync()
         except OSError as error:
-            self._note_failed_sync()
+            self._tell_of_failed_sync()
             raise disk.unconfirmed(error) from error
 
     def _give_up_journal(self, error: OSError) -> None:
         """After a failed sync: tell everyone, and try to go on in a new journal file."""
-        self._failed = self.journal.generation
         try:
             with self.lock:
-                self._note_failed_sync()
+                self._tell_of_failed_sync()
                 self.refresh()
-        except (OSError, StoreError) as second:
-            self.detach()
+        except (OSError, StoreBusy) as second:
             error.add_note(f"and then: {second}")
             raise disk.unconfirmed(error) from error
 
-    def _note_failed_sync(self) -> None:
-        self._failed = self.journal.generation  # should the disk take no note of it either
+    def _tell_of_failed_sync(self) -> None:
         self.detach()
-        with suppress(OSError):
-            applied = self.files.applied(self._failed) or self._applied
-            if applied is not None and applied.generation == self._failed:
+        with suppress(OSError):  # then at least this process knows
+            applied = self.files.applied(self.journal.generation) or self._applied
+            if applied is not None and applied.generation == self.journal.generation:
                 self.files.note_failed_sync(applied)
 
     def _leave_failed_journal(self) -> None:
