@@ -281,7 +281,7 @@ def _open_output(path: str) -> int:
         except FileExistsError:
             Path(path).unlink(missing_ok=True)
         except FileNotFoundError:
-            disk.make_folder(Path(path).parent, is_durable=False)
+            disk.make_folder(Path(path).parent)
     return _make_output(path)
 
 

@@ -4,8 +4,11 @@
 from ``seed``; a failed one says it, and ``--seed N`` draws the same again.
 """
 
+import os
 import random
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +40,7 @@ def figure(request: pytest.FixtureRequest, record_property: Figures) -> Figures:
     name = request.node.name
 
     def note(what: str, value: object) -> None:
-        record_property(f"figure {name}: {what}", value)
+        record_property(f"figure {name}: {what}", str(value))
 
     return note
 
@@ -56,6 +59,17 @@ def seed(request: pytest.FixtureRequest, figure: Figures) -> int:
 def dice(seed: int) -> random.Random:
     """Return a source of chance that draws the same from the same seed."""
     return random.Random(seed)
+
+
+@pytest.fixture
+def fast_path(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder in memory, where there is one, for what is put back thousands of times."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="queuectl-", dir=memory) as made:
+        yield Path(made)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -60,27 +60,28 @@ class Bell:
 
 
 def ring_idle(folder: Path, count: int) -> None:
-    """Wake up to *count* idle workers."""
+    """Wake up to *count* idle workers, as far as the system lets it."""
     if count < 1:
         return
-    with os.scandir(folder) as entries:
-        idle = sorted(entry.name for entry in entries if entry.name.endswith(_IDLE))
-    if not idle:
-        return
-    with _open_socket() as sender:
-        for name in idle:
-            busy = folder / (name.removesuffix(_IDLE) + _BUSY)
-            with contextlib.suppress(FileNotFoundError):  # another was faster, and rings it
-                (folder / name).rename(busy)
-                if _ring(sender, busy):
-                    count -= 1
-                    if not count:
-                        return
+    with contextlib.suppress(OSError):  # the change is made, and whoever made it must not hear that it failed
+        with os.scandir(folder) as entries:
+            idle = sorted(entry.name for entry in entries if entry.name.endswith(_IDLE))
+        if not idle:
+            return
+        with _open_socket() as sender:
+            for name in idle:
+                busy = folder / (name.removesuffix(_IDLE) + _BUSY)
+                with contextlib.suppress(FileNotFoundError):  # another was faster, and rings it
+                    (folder / name).rename(busy)
+                    if _ring(sender, busy):
+                        count -= 1
+                        if not count:
+                            return
 
 
 def ring(folder: Path, worker_id: str) -> None:
-    """Wake the worker *worker_id*, whatever it does."""
-    with _open_socket() as sender:
+    """Wake the worker *worker_id*, whatever it does, as far as the system lets it."""
+    with contextlib.suppress(OSError), _open_socket() as sender:
         for suffix in (_BUSY, _IDLE):
             if _ring(sender, folder / f"{worker_id}{suffix}"):
                 return

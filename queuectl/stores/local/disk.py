@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from queuectl.errors import StoreUnavailable
+from queuectl.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from queuectl.stores.local.ownership import hand_over
 
 FILE_MODE = 0o600
@@ -35,7 +35,7 @@ _WHY_CLOSED = {
 
 
 def open_file(path: Path, *, create: bool = False) -> int:
-    """Open *path* for reading and writing; one that is new is private, whatever the umask.
+    """Open *path* for reading and writing; one that is new is private, whatever the umask, its name not yet durable.
 
     Raises ``StoreUnavailable`` for what is no plain file, or may not be written.
     """
@@ -66,7 +66,6 @@ def _open(path: Path, *, create: bool) -> int:
         else:
             hand_over(fd, path.parent)
             os.fchmod(fd, FILE_MODE)
-            sync_folder(path.parent)
             return fd
     fd = os.open(path, _OPEN)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -139,12 +138,15 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def make_folder(path: Path, *, is_durable: bool = True) -> None:
-    """Make the folder *path*, private whatever the umask, and what is missing above it. One that is there stays."""
+def make_folder(path: Path) -> None:
+    """Make the folder *path*, private whatever the umask, and what is missing above it; no name is durable yet.
+
+    One that is there stays.
+    """
     if path.is_dir():
         return
     if path.parent != path:
-        make_folder(path.parent, is_durable=is_durable)
+        make_folder(path.parent)
     try:
         path.mkdir(mode=FOLDER_MODE)
     except FileExistsError:
@@ -157,12 +159,29 @@ def make_folder(path: Path, *, is_durable: bool = True) -> None:
         os.fchmod(fd, FOLDER_MODE)
     finally:
         os.close(fd)
-    if is_durable:
-        sync_folder(path.parent)
+
+
+def unconfirmed(error: OSError) -> OutcomeUnknown:
+    """Return the error for a change that was made, but that the disk has not confirmed."""
+    msg = (
+        f"The disk did not confirm the change ({error.strerror}): it may or may not survive a power cut. "
+        'Look at the disk; then look with "list" what the queue holds.'
+    )
+    return OutcomeUnknown(msg, errno=error.errno)
+
+
+def recorded(error: OSError | StoreError) -> StoreUnavailable:
+    """Return the error for a change that the disk has confirmed, when something that should follow it has failed."""
+    why = error.message if isinstance(error, StoreError) else f"{error.strerror}. The next command tries again."
+    msg = f"The change is recorded and will hold, but the files could not be brought up to date: {why}"
+    return StoreUnavailable(msg)
 
 
 def replace(path: Path, chunks: Iterable[bytes], *, is_durable: bool = True) -> None:
-    """Put *chunks* in the place of the file *path*: all of it or nothing, durable on return unless it need not be."""
+    """Put *chunks* in the place of the file *path*: all of it or nothing, durable on return unless it need not be.
+
+    Raises ``OutcomeUnknown`` if it is there, but the disk has not confirmed that.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     fd = os.open(temporary, _OPEN | os.O_CREAT | os.O_EXCL, FILE_MODE)
@@ -183,7 +202,10 @@ def replace(path: Path, chunks: Iterable[bytes], *, is_durable: bool = True) -> 
         temporary.unlink(missing_ok=True)
         raise
     if is_durable:
-        sync_folder(path.parent)
+        try:
+            sync_folder(path.parent)
+        except OSError as error:
+            raise unconfirmed(error) from error
 
 
 def rename(source: Path, target: Path) -> None:

@@ -5,12 +5,11 @@ becomes what is decided above, and what a foreign file means in ``takeover``.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
 
-from queuectl.errors import OutcomeUnknown, StoreDamaged, StoreUnavailable
-from queuectl.stores.local import records, takeover
+from queuectl.errors import OutcomeUnknown, StoreBusy, StoreDamaged, StoreError, StoreUnavailable
+from queuectl.stores.local import disk, records, takeover
 from queuectl.stores.local.files import Applied, DataFiles
 from queuectl.stores.local.folder import has_workers
 from queuectl.stores.local.journal import HEADER_SIZE, RENEW_AT, Journal, Transaction, newest, put_over
@@ -106,7 +105,7 @@ class Engine:
         self.detach()
         is_new = header is None and self.files.is_unused()
         self.files.create_missing(may_be_missing=is_new, may_be_empty=not self.journal.has_transactions())
-        if applied is not None and applied.sync_failed:
+        if header is not None and (header.generation == self.journal.failed or (applied and applied.sync_failed)):
             self._leave_failed_journal()
         elif header is None or header.inodes != self.files.inodes():
             self._take_over()
@@ -132,6 +131,8 @@ class Engine:
     def _recover(self, applied: Applied | None) -> None:
         """Make the journal's writes again, from *applied* on: it is not known which have reached the files."""
         self.files.release()
+        if applied is None:
+            self.files.sync_names()
         transactions = self.journal.read(applied.position if applied else HEADER_SIZE)
         data = {file: self.files.read_all(file) for file in File}
         put_over(data, transactions)
@@ -152,6 +153,7 @@ class Engine:
         in the middle leaves files that are taken over again in the same way.
         """
         self.files.release()  # what is open may be the file before a rename
+        self.files.sync_names(is_new=self.journal.header is None)
         transactions: list[Transaction] = []
         if self.journal.header is not None and (transactions := self.journal.read(HEADER_SIZE)):
             self.journal.durable = self._sync_journal()
@@ -203,19 +205,19 @@ class Engine:
         if self._unflushed is None:
             return
         generation, end = self._unflushed
-        if not self._is_flushed_by_others(generation, end):
-            try:
+        try:
+            if not (is_flushed := self._is_flushed_by_others(generation, end)):
                 end = self.journal.sync()
-            except OSError as error:
-                self._give_up_journal(error)
-            try:
+        except OSError as error:
+            is_flushed = False
+            self._give_up_journal(error)
+        try:
+            if not is_flushed:
                 self._bring_into_files(generation, end)
-            except OSError as error:
-                msg = (
-                    f"The change is recorded and will hold, but the files could not be brought up to date: "
-                    f"{error.strerror}. The next command tries again."
-                )
-                raise StoreUnavailable(msg) from error
+        except OutcomeUnknown:
+            raise
+        except (OSError, StoreError) as error:
+            raise disk.recorded(error) from error
         self._unflushed = None
 
     def _bring_into_files(self, generation: str, durable: int) -> None:
@@ -269,8 +271,8 @@ class Engine:
         except OSError as error:
             self.detach()
             msg = (
-                f"The disk did not take the files ({error.strerror}). All changes are safe in the journal: "
-                "look at the disk; the next command tries again."
+                f"The disk did not take the files ({error.strerror}). What was confirmed before is safe in the "
+                "journal: look at the disk; the next command tries again."
             )
             raise StoreUnavailable(msg) from error
         self._begin(keeps_places=True)
@@ -291,7 +293,10 @@ class Engine:
         self.files.replace(file, chunks)
         self.picture.layouts[file] = layout
         self.picture.follower = None
-        self._begin(keeps_places=False)
+        try:
+            self._begin(keeps_places=False)
+        except OSError as error:
+            raise disk.recorded(error) from error
         self.has_changed = True
 
     def _begin(self, *, keeps_places: bool) -> None:
@@ -309,24 +314,25 @@ class Engine:
         try:
             return self.journal.sync()
         except OSError as error:
-            self._note_failed_sync()
-            _raise_unknown(error)
+            self._tell_of_failed_sync()
+            raise disk.unconfirmed(error) from error
 
     def _give_up_journal(self, error: OSError) -> None:
         """After a failed sync: tell everyone, and try to go on in a new journal file."""
-        with self.lock:
-            try:
-                self._note_failed_sync()
+        try:
+            with self.lock:
+                self._tell_of_failed_sync()
                 self.refresh()
-            except OSError as second:
-                error.add_note(f"and then: {second}")
-                _raise_unknown(error)
+        except (OSError, StoreBusy) as second:
+            error.add_note(f"and then: {second}")
+            raise disk.unconfirmed(error) from error
 
-    def _note_failed_sync(self) -> None:
-        applied = self.files.applied(self.journal.generation) or self._applied
-        if applied is not None and applied.generation == self.journal.generation:
-            self.files.note_failed_sync(applied)
+    def _tell_of_failed_sync(self) -> None:
         self.detach()
+        with suppress(OSError):  # then at least this process knows
+            applied = self.files.applied(self.journal.generation) or self._applied
+            if applied is not None and applied.generation == self.journal.generation:
+                self.files.note_failed_sync(applied)
 
     def _leave_failed_journal(self) -> None:
         """Put all transactions into a new journal file, on which everyone goes on, and make them all again."""
@@ -334,15 +340,7 @@ class Engine:
             self.journal.read(HEADER_SIZE)
             self.journal.rescue_to_new_file()
         except OSError as error:
-            _raise_unknown(error)
+            raise disk.unconfirmed(error) from error
         self._recover(None)
         if has_workers(self.folder):
             self.journal.preallocate()
-
-
-def _raise_unknown(error: OSError) -> NoReturn:
-    msg = (
-        f"The disk did not confirm the change ({error.strerror}): it may or may not survive a power cut. "
-        'Look at the disk; then look with "list" what the queue holds.'
-    )
-    raise OutcomeUnknown(msg, errno=error.errno) from error

@@ -9,6 +9,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -143,6 +144,17 @@ class DataFiles:
                 raise StoreDamaged(msg, path=str(path))
             disk.replace(path, records.whole_file(Layout(), []))
 
+    def sync_names(self, *, is_new: bool = False) -> None:
+        """Make sure of the names in the folder: whoever made them may have died, or failed, before that.
+
+        With *is_new* also of those of the folder and of all above it, as far as they may be read.
+        """
+        folder = self._applied_path.parent
+        disk.sync_folder(folder)
+        for above in folder.parents if is_new else ():
+            with suppress(PermissionError):
+                disk.sync_folder(above)
+
     def read_all(self, file: File) -> bytearray:
         """Return the whole of *file* as it is at this moment; wants no lock."""
         fd = self._fd(file)
@@ -241,17 +253,18 @@ class DataFiles:
             disk.write_at(self._fd(first.file), b"".join(piece), first.offset)
 
     def sync(self) -> None:
-        """Make both files durable.
+        """Make both files durable; until the next ``note_applied`` it is not known how far the journal is in them.
 
-        If that fails, what was written to them since they were last synced
-        counts as lost, whatever a later sync may say.
+        For if this fails, what was written to them since they were last synced
+        counts as lost, whatever a later sync may say; and then it may be too
+        late to write that down.
         """
+        disk.write_at(self._applied_fd, b" " * APPLIED_SIZE, 0)
         try:
             for file in File:
                 disk.sync(self._fd(file))
         except OSError:
             self.release()
-            disk.write_at(self._applied_fd, b" " * APPLIED_SIZE, 0)
             raise
 
     def remove_litter(self) -> None:

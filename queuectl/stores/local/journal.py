@@ -76,6 +76,7 @@ class Journal:
         self.header: Header | None = None
         self.end = 0
         self.durable = 0
+        self.failed: str | None = None  # the generation whose file cannot be relied on: a sync of it has failed
 
     def close(self) -> None:
         """Let go of the descriptor."""
@@ -96,7 +97,9 @@ class Journal:
         return os.fstat(self._fd).st_size > HEADER_SIZE
 
     def has_changed(self) -> bool:
-        """Whether the generation is another than the one attached."""
+        """Whether the generation is another than the one attached, or has to become another."""
+        if self.failed is not None and self.failed == self.generation:
+            return True
         try:
             if os.stat(self.path).st_ino != self._inode:  # noqa: PTH116 - a Path costs more than the call
                 return True
@@ -228,7 +231,11 @@ class Journal:
     def sync(self) -> int:
         """Make durable what has been read or appended, and return how far that is. Wants no lock."""
         end = self.end
-        disk.sync(self._fd)
+        try:
+            disk.sync(self._fd)
+        except OSError:
+            self.failed = self.generation
+            raise
         return end
 
     def begin(self, *, inodes: dict[str, int], keeps_places: bool) -> None:
@@ -241,6 +248,9 @@ class Journal:
         follows = (self.generation, self.end) if keeps_places and self.header else None
         raw = encode_header(inodes, follows)
         disk.truncate(self._fd, 0)
+        # Before the header: one that only half reaches the disk is a beginning that was cut short, and does no harm,
+        # but with the old transactions behind it, it would be damage.
+        disk.sync(self._fd)
         disk.write_at(self._fd, raw, 0)
         disk.sync(self._fd)
         self.header = _decode_header(raw)
