@@ -19,7 +19,10 @@ HARMLESS = frozenset(
     {
         *("open", "close", "access", "geteuid", "getpid", "major", "minor", "strerror", "urandom"),
         *("fspath", "fsencode", "stat_result", "path", "statvfs"),
-        "chown",  # to the owner of the folder, by the superuser only; of no consequence for what is in the file
+        *(
+            "chown",
+            "fchown",
+        ),  # to the owner of the folder, by the superuser only; of no consequence for what is in the file
     }
 )
 #: How pathlib changes the disk: each by one of the calls that are seen.
