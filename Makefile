@@ -12,7 +12,7 @@ ARGS ?=
 # What make tells a make below it is nothing to tell a job. (Names with a dash leave no trace in the environment.)
 exec-python = unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES MAKE_TERMERR MAKE_TERMOUT; exec .venv/bin/python
 pip-install = .venv/bin/python -m pip -qq --disable-pip-version-check --no-input install --require-hashes
-uv-compile = .lock-venv/bin/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
+uv-compile = .lock-venv/bin/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command 'make lock' --upgrade
 
 help: ## Show the recipes
