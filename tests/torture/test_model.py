@@ -103,6 +103,9 @@ class TwoProcesses(RuleBasedStateMachine):
                 for store in self.stores:
                     store.close()
                 self.check_files_at_rest()
+            else:
+                for store in self.stores:
+                    store._engine.close()
         finally:
             self.patch.undo()
             shutil.rmtree(self.root)
