@@ -70,6 +70,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Open or create the journal at *path*; call ``attach`` before anything else."""
         self.path = path
+        self._name = str(path)
         self._fd = disk.open_file(path, create=True)
         self._inode = os.fstat(self._fd).st_ino
         self._raw_header = b""
@@ -96,16 +97,17 @@ class Journal:
         """Whether there is anything behind the header, read or not."""
         return os.fstat(self._fd).st_size > HEADER_SIZE
 
-    def has_changed(self) -> bool:
-        """Whether the generation is another than the one attached, or has to become another."""
+    def size(self) -> int | None:
+        """Return the size of the journal, or None if its generation is not the one attached, or has to be left."""
         if self.failed is not None and self.failed == self.generation:
-            return True
+            return None
         try:
-            if os.stat(self.path).st_ino != self._inode:  # noqa: PTH116 - a Path costs more than the call
-                return True
+            status = os.stat(self._name)  # noqa: PTH116 - a Path costs more than the call
         except FileNotFoundError:
-            return True
-        return disk.read_at(self._fd, HEADER_SIZE, 0) != self._raw_header
+            return None
+        if status.st_ino != self._inode or disk.read_at(self._fd, HEADER_SIZE, 0) != self._raw_header:
+            return None
+        return status.st_size
 
     def mark(self) -> object:
         """Return what differs once the journal has changed since, None while it may change unseen; wants no lock."""
@@ -307,6 +309,28 @@ def _check_format(path: Path, raw: bytes) -> None:
             "use that version. Nothing was changed."
         )
         raise StoreDamaged(msg, path=str(path), format=number)
+
+
+def combined(transactions: Iterable[Transaction]) -> list[Write]:
+    """Return all writes in their order; a line that was written several times, only as it is at last.
+
+    It stands where it stood first: a reader of the file without the lock meets no older state of one job beside
+    newer ones of others for longer than before, and never a job that is in neither file.
+    """
+    found: list[Write] = []
+    places: dict[tuple[File, int], int] = {}
+    for transaction in transactions:
+        for write in transaction.writes:
+            key = write.file, write.offset
+            place = places.get(key)
+            if place is not None and write.is_line:
+                before = found[place]
+                if (before.lead, before.width) == (write.lead, write.width):
+                    found[place] = write
+                    continue
+            places[key] = len(found)
+            found.append(write)
+    return found
 
 
 def newest(transactions: Iterable[Transaction]) -> list[Write]:
