@@ -10,15 +10,20 @@ from queuectl.stores.local import disk
 _JOBS_A_FOLDER = 1000
 
 
-def output_paths(folder: Path, job: Job, attempt: int) -> tuple[Path, Path]:
-    """Return the files of stdout and stderr of *attempt* (from 1); one that stayed empty is not there.
+def output_names(folder: Path, job: Job, attempt: int) -> tuple[str, str]:
+    """Return the paths of the files of stdout and stderr of *attempt* (from 1); one without output is not there.
 
     Attempts of the job's earlier lives have numbers below 1.
     """
     number = job.first_seq or job.seq
-    shard = folder / "logs" / f"{number // _JOBS_A_FOLDER:06d}"
-    name = f"{number}-{job.earlier_attempts + attempt}"
-    return shard / f"{name}.out", shard / f"{name}.err"
+    stem = f"{folder}/logs/{number // _JOBS_A_FOLDER:06d}/{number}-{job.earlier_attempts + attempt}"
+    return f"{stem}.out", f"{stem}.err"
+
+
+def output_paths(folder: Path, job: Job, attempt: int) -> tuple[Path, Path]:
+    """Return the files that ``output_names`` names."""
+    out, err = output_names(folder, job, attempt)
+    return Path(out), Path(err)
 
 
 def open_output(path: Path) -> BinaryIO | None:

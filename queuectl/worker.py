@@ -66,6 +66,7 @@ class Worker:
     def _await_job(self) -> Job | None:
         """Sleep until there is a job for this worker; return None if it is told to stop."""
         self._set_idle(True)
+        self._runner.rest()
         try:
             while (claim := self._next_claim()) is not None:
                 job = self._claim(claim)
@@ -99,7 +100,7 @@ class Worker:
     def _work_on(self, job: Job) -> Job | None:
         """Run *job* and settle it; return the job that was claimed in the same transaction, if any."""
         self._stand_in_for_pool()
-        out, err = logs.output_paths(self._folder, job, job.attempts)
+        out, err = logs.output_names(self._folder, job, job.attempts)
         try:
             attempt = self._runner.start(
                 job.command,

@@ -27,6 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "pool",
             "processes",
             "rescue",
+            "outputs",
             "runner",
             "service",
             "strangers",

@@ -64,8 +64,8 @@ class Bench:
                 "token": self.token,
                 "job_id": "job1",
                 "attempt_number": 1,
-                "out_path": self.path("out", number),
-                "err_path": self.path("err", number),
+                "out_path": str(self.path("out", number)),
+                "err_path": str(self.path("err", number)),
                 **changes,
             },
         )
@@ -120,10 +120,54 @@ def test_output_goes_to_files_of_its_own(bench: Bench) -> None:
 
 def test_empty_output_leaves_no_file(bench: Bench) -> None:
     bench.run("echo only this one")
+    bench.runner.rest()
     assert [path.name for path in bench.path("out").parent.iterdir()] == ["job1.1.out"]
 
     bench.run("true", attempt_number=2)
-    assert not bench.path("out", 2).exists()
+    bench.runner.rest()
+    assert [path.name for path in bench.path("out").parent.iterdir()] == ["job1.1.out"]
+
+
+@ON_LINUX
+def test_the_file_of_a_silent_command_becomes_that_of_the_next(bench: Bench) -> None:
+    """Making and removing files is most of what a silent command would cost on the disk."""
+    os.mkfifo(bench.folder / "gate")
+    attempt = bench.start("read gate < gate")
+    inode = bench.path("out").stat().st_ino
+    (bench.folder / "gate").write_text("open")
+    ended(attempt)
+
+    assert bench.run("echo more; echo problem >&2; exit 3", attempt_number=2).error == "problem"
+    assert bench.path("out", 2).stat().st_ino == inode
+    assert bench.path("out", 2).read_text() == "more\n"
+    assert not bench.path("out").exists()
+
+    bench.run("echo yet more", attempt_number=3)
+    assert bench.path("out", 2).read_text() == "more\n"
+    assert bench.path("out", 3).read_text() == "yet more\n"
+
+
+def test_commands_at_the_same_time_have_files_of_their_own(bench: Bench) -> None:
+    attempts = [bench.start(f"sleep 0.1; echo {number}", attempt_number=number) for number in (1, 2, 3)]
+    for attempt in attempts:
+        ended(attempt)
+    bench.run("true", attempt_number=4)
+    attempts = [bench.start(f"echo {number}", attempt_number=number) for number in (5, 6)]
+    for attempt in attempts:
+        ended(attempt)
+
+    bench.runner.rest()
+    found = {path.name: path.read_text() for path in bench.path("out").parent.iterdir()}
+    assert found == {f"job1.{number}.out": f"{number}\n" for number in (1, 2, 3, 5, 6)}
+
+
+def test_a_file_that_was_removed_meanwhile_is_made_anew(bench: Bench) -> None:
+    bench.run("true")
+    bench.path("out").unlink(missing_ok=True)
+    bench.path("err").unlink(missing_ok=True)
+
+    bench.run("echo x; echo y >&2", attempt_number=2)
+    assert (bench.path("out", 2).read_text(), bench.path("err", 2).read_text()) == ("x\n", "y\n")
 
 
 def test_the_end_is_told_once_and_for_all(bench: Bench) -> None:
@@ -285,6 +329,7 @@ def test_the_output_of_two_attempts_does_not_mix(bench: Bench) -> None:
     bench.path("err").write_text("old")
 
     assert bench.output(f"echo new; touch {go}; until test -e {go}.done; do sleep 0.01; done") == "new\n"
+    bench.runner.rest()
     assert not bench.path("err").exists()
 
 
@@ -348,7 +393,7 @@ def test_too_many_open_files_lose_no_command(bench: Bench) -> None:
     os.close(free)
     results = []
     try:
-        for spare in range(1, 6):
+        for spare in range(1, 10):
             resource.setrlimit(resource.RLIMIT_NOFILE, (free + spare, limits[1]))
             try:
                 attempt = bench.start(f"echo >> {ran}")

@@ -13,9 +13,10 @@ from queuectl.errors import StoreDamaged
 from queuectl.job import Claim, Outcome
 from queuectl.stores.base import Store
 from queuectl.stores.local import disk, engine, intake, records
-from queuectl.stores.local.journal import HEADER_SIZE, Journal, Transaction
+from queuectl.stores.local.journal import HEADER_SIZE, Journal
 from queuectl.stores.local.records import File, Write
 from queuectl.stores.local.store import LocalStore
+from queuectl.stores.local.transactions import Transaction
 from tests.memory_store import MemoryStore
 from tests.samples import FAILED, NOW, after, ids_of, plain, spec, specs
 

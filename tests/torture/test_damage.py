@@ -31,9 +31,10 @@ from queuectl.stores.local import disk, records, takeover
 from queuectl.stores.local.config import read_settings
 from queuectl.stores.local.files import DataFiles
 from queuectl.stores.local.findings import Severity
-from queuectl.stores.local.journal import HEADER_SIZE, Journal, Transaction
+from queuectl.stores.local.journal import HEADER_SIZE, Journal
 from queuectl.stores.local.records import File, Layout
 from queuectl.stores.local.store import LocalStore
+from queuectl.stores.local.transactions import Transaction
 from tests.samples import FAILED, NOW, OK, new_claim, plain, spec
 from tests.torture.conftest import Figures
 

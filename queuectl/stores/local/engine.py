@@ -12,10 +12,11 @@ from queuectl.errors import OutcomeUnknown, StoreBusy, StoreDamaged, StoreError,
 from queuectl.stores.local import disk, records, takeover
 from queuectl.stores.local.files import Applied, DataFiles
 from queuectl.stores.local.folder import has_workers
-from queuectl.stores.local.journal import HEADER_SIZE, RENEW_AT, Journal, Transaction, newest, put_over
+from queuectl.stores.local.journal import HEADER_SIZE, RENEW_AT, Journal
 from queuectl.stores.local.lock import Held, QueueLock
 from queuectl.stores.local.picture import Picture
 from queuectl.stores.local.records import File, Head, Layout, Write
+from queuectl.stores.local.transactions import Transaction, newest, put_over
 
 _COMPACT_AT = 1 << 20  #: bytes of blanked lines below which a file is not worth rewriting
 

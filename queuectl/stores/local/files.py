@@ -16,8 +16,8 @@ import msgspec
 
 from queuectl.errors import StoreDamaged
 from queuectl.stores.local import disk, records
-from queuectl.stores.local.journal import Transaction, combined
 from queuectl.stores.local.records import File, Layout, Write
+from queuectl.stores.local.transactions import Transaction, combined
 
 APPLIED_SIZE = 1024
 _CHECKSUM_SIZE = 9

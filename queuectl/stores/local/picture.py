@@ -10,8 +10,8 @@ from typing import Protocol
 
 from queuectl.stores.local import records
 from queuectl.stores.local.files import DataFiles
-from queuectl.stores.local.journal import Transaction
 from queuectl.stores.local.records import File, Head, Layout, Write
+from queuectl.stores.local.transactions import Transaction
 
 _LINE_GUESS = 4096  #: bytes first read of a line whose width is not known
 

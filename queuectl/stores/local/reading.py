@@ -10,8 +10,8 @@ import msgspec
 from queuectl.job import Job
 from queuectl.stores.local import records
 from queuectl.stores.local.engine import Engine
-from queuectl.stores.local.journal import put_over
 from queuectl.stores.local.records import File, Head
+from queuectl.stores.local.transactions import put_over
 
 _FEW = 16  #: up to so many ids are searched for one by one
 _ANY_ID = re.compile(rb'^[ ,]\{"id":"([^"]+)"', re.MULTILINE)

@@ -16,8 +16,8 @@ from queuectl.errors import StoreDamaged
 from queuectl.job import Job, State
 from queuectl.specs import ID_PATTERN
 from queuectl.stores.local import foreign, records
-from queuectl.stores.local.journal import Transaction
 from queuectl.stores.local.records import File, Layout
+from queuectl.stores.local.transactions import Transaction
 
 _MAX_SEQ = 1 << 53  # beyond it, JSON numbers are not exact for every reader
 
