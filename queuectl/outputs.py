@@ -1,7 +1,7 @@
-"""The files that commands write their output to.
+"""The files that commands write their output to, while they run.
 
-Making and removing a file costs more than all else that a job wants of the disk. So the file of a command that has
-printed nothing is not removed at once: it gets the name of the next one's.
+Making and removing files would be most of what a silent job costs on the disk. So a worker's commands write to the
+same two files, one after the other, for as long as these stay empty. One that something was written to is moved away.
 """
 
 import fcntl
@@ -16,7 +16,6 @@ from queuectl.stores.local import disk, ownership
 _WRITE = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Appending, so that what opens /dev/stdout anew does not overwrite what is there; never through a link.
 _MAKE = _WRITE | os.O_CREAT | os.O_EXCL
-_SPARES = 2  #: those of one command
 
 
 class Output:
@@ -34,20 +33,16 @@ class Outputs:
     """Opens these files, and takes them back at the end of their commands."""
 
     def __init__(self) -> None:
-        self._spares: list[Output] = []
+        self._empty: dict[str, int] = {}  # those that the next command can have, and descriptors to look after them
 
     def open(self, path: str) -> Output:
-        """Return a new, empty file *path*, its folder made if need be; what is there is of an earlier attempt."""
-        while self._spares:
-            spare = self._spares.pop(0)
+        """Return an empty file *path*, its folder made if need be; what is there otherwise goes."""
+        read_fd = self._empty.pop(path, -1)
+        if read_fd >= 0:
             try:
-                os.rename(spare.path, path)  # noqa: PTH104 - twice a job: no object just for the name
-                spare.path = path
-                spare.fd = os.open(path, _WRITE)
-            except OSError:  # as in a folder that is still to be made
-                _drop(spare)
-            else:
-                return spare
+                return Output(path, os.open(path, _WRITE), read_fd)
+            except OSError:  # as if somebody has removed it
+                os.close(read_fd)
         for _ in range(3):
             try:
                 return _make(path)
@@ -57,29 +52,37 @@ class Outputs:
                 disk.make_folder(Path(path).parent)
         return _make(path)
 
-    def release(self, output: Output) -> bool:
-        """Take *output* back, whose *fd* was closed; return whether there is something in it.
-
-        An empty one has gone after ``clear`` at the latest. One that cannot be
-        removed is no reason to lose a result.
-        """
-        status = None
-        with suppress(OSError):
-            status = os.lstat(output.path)
-        if status is not None and status.st_size:
+    def take_back(self, output: Output) -> bool:
+        """Take *output* back, its *fd* closed and its command ended; return whether there is something in it."""
+        # What still runs in the background may write later: that is not for the next command. So first this.
+        is_open = _can_be_written(output.read_fd)
+        if os.fstat(output.read_fd).st_size:
             os.close(output.read_fd)
             return True
-        # What is left running in the background may still write: that is not for the next job.
-        if status is not None and len(self._spares) < _SPARES and not _can_be_written(output.read_fd):
-            self._spares.append(output)
+        if is_open:
+            _drop(output.path, output.read_fd)
         else:
-            _drop(output)
+            self._empty[output.path] = output.read_fd
         return False
 
-    def clear(self) -> None:
-        """Remove what is kept for the next command."""
-        while self._spares:
-            _drop(self._spares.pop())
+    def close(self) -> None:
+        """Remove the files that are empty."""
+        while self._empty:
+            _drop(*self._empty.popitem())
+
+
+def move(path: str, target: str) -> None:
+    """Give the file *path* the name *target*, its folder made if need be. No error if it has been moved already."""
+    for _ in range(3):
+        try:
+            os.rename(path, target)  # noqa: PTH104 - for every job that prints: no objects just for the names
+        except FileNotFoundError:
+            if not os.path.lexists(path):
+                return
+            disk.make_folder(Path(target).parent)
+        else:
+            return
+    os.rename(path, target)  # noqa: PTH104 - as above
 
 
 def _make(path: str) -> Output:
@@ -89,7 +92,8 @@ def _make(path: str) -> Output:
         return Output(path, fd, _open_to_look(path))
     except BaseException:
         os.close(fd)
-        _remove_if_empty(path)
+        with suppress(OSError):
+            os.unlink(path)  # noqa: PTH108 - as above
         raise
 
 
@@ -113,12 +117,10 @@ def _can_be_written(read_fd: int) -> bool:
     return False
 
 
-def _drop(output: Output) -> None:
-    os.close(output.read_fd)
-    _remove_if_empty(output.path)
-
-
-def _remove_if_empty(path: str) -> None:
+def _drop(path: str, read_fd: int) -> None:
+    """Remove the file, if it still is the one that *read_fd* has open and nothing has come; no failure matters."""
     with suppress(OSError):
-        if not os.lstat(path).st_size:
+        status = os.lstat(path)
+        if not status.st_size and os.path.samestat(status, os.fstat(read_fd)):
             os.unlink(path)  # noqa: PTH108 - as above
+    os.close(read_fd)

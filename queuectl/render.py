@@ -272,8 +272,8 @@ def as_data(result: results.Result) -> Any:
             return {
                 "id": result.id,
                 "attempt": result.attempt,
-                "stdout": logs.read_output(result.stdout),
-                "stderr": logs.read_output(result.stderr),
+                "stdout": logs.text_of(result.stdout),
+                "stderr": logs.text_of(result.stderr),
             }
     raise NotImplementedError(type(result).__name__)
 

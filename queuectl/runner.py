@@ -18,7 +18,7 @@ from pathlib import Path
 
 from queuectl import processes
 from queuectl.ending import Ended, last_line, visible
-from queuectl.outputs import Output, Outputs
+from queuectl.outputs import Output, Outputs, move
 
 _SHELL = b"/bin/sh"
 #: What the worker, or whoever started it, may have ignored. Commands start with none of it.
@@ -65,6 +65,7 @@ class Attempt:
         self._begun = begun
         self._outputs = outputs
         self._out, self._err = streams
+        self._written: list[bool] = []  # whether stdout and stderr are more than empty; once it has ended
         self._family: processes.Family | None = None
         self._ended: Ended | None = None
         self._notice = _notice_of_end(pid)
@@ -74,10 +75,7 @@ class Attempt:
         return self._notice
 
     def poll(self) -> Ended | None:
-        """Return how the command ended, None while it runs; its outputs have been taken back then.
-
-        What the command leaves running in the background is left alone.
-        """
+        """Return how the command ended, None while it runs. What it leaves running in the background is left alone."""
         if self._ended is None:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -101,6 +99,17 @@ class Attempt:
         """End all processes of the attempt; return descriptions of those that cannot be ended."""
         return self._processes().end()
 
+    @property
+    def has_output(self) -> bool:
+        """Whether the ended command has written anything."""
+        return any(self._written)
+
+    def move_outputs(self, out_path: str, err_path: str) -> None:
+        """Give what an ended command has written its lasting place; may be done again. Raises ``OSError``."""
+        for stream, is_written, path in zip((self._out, self._err), self._written, (out_path, err_path), strict=True):
+            if is_written:
+                move(stream.path, path)
+
     def _processes(self) -> processes.Family:
         if self._family is None:
             self._family = processes.Family(self.token, self.pid, self.session_start)
@@ -108,12 +117,11 @@ class Attempt:
 
     def _facts(self, status: int | None) -> Ended:
         duration_s = time.monotonic() - self._begun
-        self._outputs.release(self._out)
-        has_errors = self._outputs.release(self._err)
+        self._written = [self._outputs.take_back(stream) for stream in (self._out, self._err)]
         if status is None:
             return Ended(None, None, duration_s, "its exit code was lost: another part of this process took it")
         code = os.waitstatus_to_exitcode(status)
-        error = last_line(Path(self._err.path)) if code and has_errors else None
+        error = last_line(Path(self._err.path)) if code and self._written[1] else None
         return Ended(code if code >= 0 else None, -code if code < 0 else None, duration_s, error)
 
 
@@ -132,6 +140,8 @@ def given_environment() -> dict[bytes, bytes]:
 class Runner:
     """Starts commands, each in the environment *base* and what its job adds to it. For one thread.
 
+    Commands that run at the same time need different paths for their output.
+
     While a command is being started, the working directory of this process is the command's.
     """
 
@@ -144,13 +154,9 @@ class Runner:
         self._null = null
         self._home = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
 
-    def rest(self) -> None:
-        """Leave nothing on the disk for the next command: it may be long in coming."""
-        self._outputs.clear()
-
     def close(self) -> None:
         """Let go of what is kept open between commands."""
-        self.rest()
+        self._outputs.close()
         os.close(self._null)
         os.close(self._home)
 
@@ -166,7 +172,7 @@ class Runner:
         out_path: str,
         err_path: str,
     ) -> Attempt | StartFailure:
-        """Start *command* by ``/bin/sh -c``; its output goes to the two files, which are made anew.
+        """Start *command* by ``/bin/sh -c``; its output goes to the two files, which are empty then.
 
         Raises ``OSError`` if the machine cannot do it now (processes, memory, descriptors, disk): the job is not to
         blame, and nothing has run. The paths must be absolute.
@@ -180,7 +186,7 @@ class Runner:
                 pid = self._spawn(text, cwd, environment, streams)
             except BaseException:
                 for stream in streams:
-                    self._outputs.release(stream)
+                    self._outputs.take_back(stream)
                 raise
             finally:
                 for stream in streams:
@@ -200,7 +206,7 @@ class Runner:
             return out, self._outputs.open(err_path)
         except BaseException:
             os.close(out.fd)
-            self._outputs.release(out)
+            self._outputs.take_back(out)
             raise
 
     def _environment(

@@ -12,10 +12,9 @@ import select
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
-from queuectl import logs, render, screen
+from queuectl import render, screen
 from queuectl.commands.results import JobOutput, Result
 
 _CHUNK = 65536  # bytes or characters written at a time
@@ -116,8 +115,7 @@ def _write_lines(lines: Iterator[str], stream: TextIO) -> None:
 
 def _output_lines(answer: JobOutput) -> Iterator[str]:
     """Yield what a job has written, stdout before stderr, fit for a terminal; very long lines in pieces."""
-    for path in (answer.stdout, answer.stderr):
-        source = logs.open_output(path)
+    for source in (answer.stdout, answer.stderr):
         if source is None:
             continue
         with io.TextIOWrapper(source, encoding="utf-8", errors="replace", newline="\n") as text:
@@ -125,9 +123,8 @@ def _output_lines(answer: JobOutput) -> Iterator[str]:
                 yield _safe(line.rstrip("\r\n"))
 
 
-def _copy(path: Path, stream: TextIO, *, is_raw: bool) -> None:
+def _copy(source: BinaryIO | None, stream: TextIO, *, is_raw: bool) -> None:
     """Copy the output of a job: its very bytes to a pipe or file, to a terminal what is safe to show."""
-    source = logs.open_output(path)
     if source is None:
         return
     stream.flush()

@@ -740,7 +740,7 @@ print(reads, broken)
 
 
 def test_a_reader_without_the_lock_reads_whole_files(data_dir: Path, store: LocalStore) -> None:
-    """While 2,000 jobs are enqueued one by one, and some are worked on: one read in a thousand may be broken, and chance."""
+    """While 2,000 jobs are enqueued one by one, and some are worked on: one read in a thousand may be broken."""
     store.enqueue(specs("first"), now=NOW)
     with subprocess.Popen(
         [sys.executable, "-c", READER, data_dir / "jobs.json"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
