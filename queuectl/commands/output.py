@@ -6,7 +6,6 @@ command says is seen before the next command runs, and in the right order.
 
 import codecs
 import contextlib
-import io
 import os
 import select
 import sys
@@ -118,7 +117,8 @@ def _output_lines(answer: JobOutput) -> Iterator[str]:
     for source in (answer.stdout, answer.stderr):
         if source is None:
             continue
-        with io.TextIOWrapper(source, encoding="utf-8", errors="replace", newline="\n") as text:
+        # A descriptor of its own: what turns out to be short is copied from the start.
+        with open(os.dup(source.fileno()), encoding="utf-8", errors="replace", newline="\n") as text:  # noqa: PTH123
             while line := text.readline(_CHUNK):
                 yield _safe(line.rstrip("\r\n"))
 
@@ -132,6 +132,7 @@ def _copy(source: BinaryIO | None, stream: TextIO, *, is_raw: bool) -> None:
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     text = ""
     with source:
+        source.seek(0)
         while chunk := source.read(_CHUNK):
             if not shows:
                 stream.buffer.write(chunk)
