@@ -5,7 +5,6 @@ place and the words for an error. Whether an id is taken is for the store to say
 """
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,15 +13,24 @@ from typing import Annotated, Any, Final, NoReturn
 import msgspec
 from msgspec import Meta
 
-from queuectl import relaxed, times
+from queuectl import relaxed
 from queuectl.errors import DuplicateId, SyntaxProblem, UsageError
+from queuectl.fields import (
+    ID_PATTERN,
+    MAX_COMMAND,
+    MAX_RETRIES,
+    MAX_TIMEOUT_S,
+    Wrong,
+    read_command,
+    read_cwd,
+    read_env,
+    read_id,
+    read_max_retries,
+    read_timeout_s,
+    refuse,
+    shown,
+)
 
-#: The longest command, and the longest ``NAME=value`` of an environment, in bytes: Linux passes no longer argument.
-MAX_COMMAND: Final = 131_071
-MAX_RETRIES: Final = 1_000_000
-#: The longest timeout: a year, in seconds.
-MAX_TIMEOUT_S: Final = 31_536_000
-ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,254}"
 #: What a whole job, as ``jobs.json`` has it, says beyond what a new one can be given.
 IGNORED_FIELDS: Final = (
     *("state", "status", "attempts", "crashes", "created_at", "updated_at", "started_at", "finished_at", "run_at"),
@@ -31,9 +39,6 @@ IGNORED_FIELDS: Final = (
 
 _FIELDS = {name: name.replace("-", "_") for name in relaxed.FIELDS}
 _IGNORED = frozenset(IGNORED_FIELDS)
-_ID = re.compile(ID_PATTERN)
-_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
-_MAX_DURATION_TEXT = 40  # times.parse_duration_s takes the square of the length
 _TEXTS = ("id", "command", "cwd")  # elsewhere the word null, which relaxed JSON keeps as text, means not given
 _JSON_BEGINS = re.compile(r"(?:\s++|#[^\n]*+)*+(?P<quote>'?)\s*(?P<bracket>[{\[])")  # after any comments
 _OBJECT_BEGINS = re.compile(r"""\{\s*["']?[\w-]+["']?\s*:""")
@@ -60,14 +65,6 @@ class SpecBatch(msgspec.Struct, frozen=True):
 
 _Scalar = str | int | float | bool | None
 _Object = dict[str, _Scalar | dict[str, _Scalar]]
-
-
-class _Wrong(Exception):
-    """Raised with message, field, and whether its name is meant, not its value; who reads the text knows the place."""
-
-
-def _refuse(message: str, field: str = "", *, is_name: bool = False) -> NoReturn:
-    raise _Wrong(message, field, is_name)
 
 
 def read_specs(text: str, *, allow_plain: bool) -> SpecBatch:
@@ -107,11 +104,14 @@ def spec_from_options(
     fields = {"id": id, "command": command, "max_retries": max_retries, "timeout": timeout, "env": env, "cwd": cwd}
     try:
         return _build(fields, set())
-    except _Wrong as wrong:
+    except Wrong as wrong:
         raise UsageError(wrong.args[0], option=f"--{wrong.args[1].replace('_', '-')}") from None
 
 
 def _check_ids(specs: list[JobSpec]) -> None:
+    named = [spec.id for spec in specs if spec.id is not None]
+    if len(set(named)) == len(named):
+        return
     numbers: dict[str | None, int] = {}
     for number, spec in enumerate(specs, 1):
         first = numbers.setdefault(spec.id, number)
@@ -134,10 +134,10 @@ def _read_plain(text: str) -> list[JobSpec]:
         command = line.strip()
         try:
             if command and command[0] != "#":
-                specs.append(JobSpec(command=_command(command)))
+                specs.append(JobSpec(command=read_command(command)))
             if _OBJECT_BEGINS.match(command):
-                _refuse("a job among plain commands: put jobs and plain commands into files of their own")
-        except _Wrong as wrong:
+                refuse("a job among plain commands: put jobs and plain commands into files of their own")
+        except Wrong as wrong:
             message = f"line {number}: {wrong.args[0]}"
             raise SyntaxProblem(message, text=text, offset=offset + line.index(command)) from None
         offset += len(line) + 1
@@ -149,7 +149,7 @@ def _read_in_bulk(text: str, ignored: set[str]) -> list[JobSpec] | None:
     is_array = text.startswith("[")
     for arrays, lines, build in _BULK_READERS:
         found: set[str] = set()
-        with suppress(msgspec.MsgspecError, ValueError, OverflowError, RecursionError, _Wrong):
+        with suppress(msgspec.MsgspecError, ValueError, OverflowError, RecursionError, Wrong):
             values = arrays.decode(text) if is_array else lines.decode_lines(text)
             specs = [build(value, found) for value in values]
             if _repeats_no_name(text, values):
@@ -203,7 +203,7 @@ class _CarefulReader:
             value, offset, pos = entry
             try:
                 self._specs.append(_build(value, self._ignored))
-            except _Wrong as wrong:
+            except Wrong as wrong:
                 message, field, is_name = wrong.args
                 places = self._reader.places(offset) if isinstance(value, dict) else {}
                 place = places.get(field) or places.get(field.replace("_", "-")) or (offset, offset)
@@ -223,25 +223,25 @@ class _CarefulReader:
 def _build(fields: Any, ignored: set[str]) -> JobSpec:
     """Return the job that *fields*, as they were read, describe; add to *ignored* the names that do not count."""
     if not isinstance(fields, dict):
-        _refuse(f"{_shown(fields)} is no job: write {{id: job1, command: …}}")
+        refuse(f"{shown(fields)} is no job: write {{id: job1, command: …}}")
     given: dict[str, Any] = {}
     for name, value in fields.items():
         field = _FIELDS.get(name)
         if field in given:
-            _refuse(f"{field} is given twice: remove one", name, is_name=True)
+            refuse(f"{field} is given twice: remove one", name, is_name=True)
         if field is not None:
             given[field] = None if value == "null" and field not in _TEXTS else value
         elif name in _IGNORED:
             ignored.add(name)
         else:
-            _refuse(_unknown(name), name, is_name=True)
+            refuse(_unknown(name), name, is_name=True)
     return JobSpec(
-        id=_id(given.get("id")),
-        command=_command(given.get("command")),
-        max_retries=_max_retries(given.get("max_retries")),
-        timeout=_timeout_s(given.get("timeout")),
-        env=_env(given.get("env")),
-        cwd=_cwd(given.get("cwd")),
+        id=read_id(given.get("id")),
+        command=read_command(given.get("command")),
+        max_retries=read_max_retries(given.get("max_retries")),
+        timeout=read_timeout_s(given.get("timeout")),
+        env=read_env(given.get("env")),
+        cwd=read_cwd(given.get("cwd")),
     )
 
 
@@ -252,94 +252,14 @@ def _unknown(name: str) -> str:
     return f'unknown field "{shown}": ' + (f'did you mean "{near[0]}"?' if near else fix)
 
 
-def _shown(value: object) -> str:
-    return relaxed.excerpt(f'"{value}"' if isinstance(value, str) else json.dumps(value))
-
-
-def _checked(value: str, field: str, what: str) -> str:
-    """Return *value* if a program can be given it."""
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        size = -1
-    if 0 <= size <= MAX_COMMAND and "\0" not in value:
-        return value
-    shown = relaxed.excerpt(what) + (" in env" if field == "env" else "")
-    if size < 0:
-        _refuse(f"{shown} holds bytes that are not UTF-8: write it in UTF-8", field)
-    if "\0" in value:
-        _refuse(f"{shown} holds a NUL: remove it", field)
-    _refuse(f"{shown} has {size} bytes, of {MAX_COMMAND} possible: put it into a file and run that", field)
-
-
-def _id(value: Any) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if value is None or (isinstance(value, str) and _ID.fullmatch(value)):
-        return value
-    fix = "use up to 255 letters, digits and . _ : @ -, the first a letter or digit"
-    if not isinstance(value, str):
-        fix = "put it in quotes"
-    elif label := relaxed.FIELD_LABEL.search(value):
-        fix = f"a comma is missing before `{label[1]}`"
-    _refuse(f"{_shown(value)} cannot be an id: {fix}", "id")
-
-
-def _command(value: Any) -> str:
-    if value is None or (isinstance(value, str) and not value.strip()):
-        _refuse('the command is missing: add command: "echo Hello"', "command")
-    if not isinstance(value, str):
-        _refuse(f"the command has to be text, not {_shown(value)}: put it in quotes", "command")
-    return _checked(value, "command", "the command")
-
-
-def _max_retries(value: Any) -> int | None:
-    if isinstance(value, str) and _INTEGER.fullmatch(value):
-        value = int(value)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_RETRIES):
-        return value
-    _refuse(f"max_retries has to be a whole number from 0 to {MAX_RETRIES}, not {_shown(value)}", "max_retries")
-
-
-def _timeout_s(value: Any) -> float | None:
-    if value is None:
-        return None
-    seconds = value
-    if isinstance(value, str) and len(value) <= _MAX_DURATION_TEXT:
-        with suppress(ValueError):
-            seconds = times.parse_duration_s(value)
-    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds <= MAX_TIMEOUT_S:
-        return float(seconds)
-    _refuse(f"timeout has to be over 0 and at most a year, as in 90, 30s or 1h30m, not {_shown(value)}", "timeout")
-
-
-def _env(value: Any) -> dict[str, str]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        _refuse(f"env has to be an object like {{NAME: value}}, not {_shown(value)}", "env")
-    env: dict[str, str] = {}
-    for name, content in value.items():
-        if not name or "=" in name:
-            _refuse(f"{_shown(name)} cannot name a variable: a name is not empty and has no =", "env")
-        if type(content) not in (str, int, float):
-            _refuse(f"{relaxed.excerpt(name)} in env has to be text, not {_shown(content)}: put it in quotes", "env")
-        env[name] = str(content)
-        _checked(f"{name}={content}", "env", name)
-    return env
-
-
-def _cwd(value: Any) -> str | None:
-    if value is not None and (not isinstance(value, str) or not value):
-        _refuse(f"cwd has to be the path of a directory, not {_shown(value)}", "cwd")
-    return value if value is None else _checked(value, "cwd", "cwd")
-
-
 def _check(spec: JobSpec, _ignored: set[str]) -> JobSpec:
     """Check what the types of ``JobSpec`` cannot say."""
-    _command(spec.command)
-    _env(spec.env)
-    _cwd(spec.cwd)
+    command = spec.command
+    if spec.cwd is None and not spec.env and command.isascii() and command.isprintable() and not command.isspace():
+        return spec  # as most are: there is nothing in it that could be wrong
+    read_command(command)
+    read_env(spec.env)
+    read_cwd(spec.cwd)
     return spec
 
 

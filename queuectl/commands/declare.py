@@ -56,6 +56,13 @@ class Command(click.Command):
         attributes.setdefault("context_settings", CONTEXT_SETTINGS)
         super().__init__(*args, **attributes)
         self.examples = examples
+        self._all_params: list[click.Parameter] | None = None
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters; click checks them anew each time, several times a line."""
+        if self._all_params is None:
+            self._all_params = super().get_params(ctx)
+        return self._all_params
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples as they would be typed here."""

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, overload
 
 from queuectl.commands import output
-from queuectl.screen import cut
+from queuectl.screen import Screen, cut
 from queuectl.specs import JobSpec
 from queuectl.times import format_duration
 
@@ -22,10 +23,14 @@ class Progress:
     def __init__(self, what: str) -> None:
         """Count *what*, such as ``jobs added``."""
         self._what = what
-        self._screen = output.progress_screen()
         self._next_s = time.monotonic() + PATIENCE_S
         self._first: tuple[float, int] | None = None
         self._drawn = ""
+
+    @cached_property
+    def _screen(self) -> Screen | None:
+        """What it is drawn on; most is done before that has to be known."""
+        return output.progress_screen()
 
     def __enter__(self) -> Self:
         return self
@@ -37,7 +42,7 @@ class Progress:
 
     def is_due(self) -> bool:
         """Whether ``show`` would be of use now; only then it is worth finding out how much is done."""
-        return self._screen is not None and time.monotonic() >= self._next_s
+        return time.monotonic() >= self._next_s and self._screen is not None
 
     def show(self, done: int, total: int, *, took_s: float = 0.0) -> None:
         """Say that *done* of *total* are done; to find out has taken *took_s*."""
@@ -69,7 +74,7 @@ class Progress:
 
     def count_through(self, specs: Sequence[JobSpec]) -> Sequence[JobSpec]:
         """Return *specs*, whose reader is followed wherever progress would be seen."""
-        return specs if self._screen is None else _Followed(specs, self)
+        return specs if len(specs) < _AT_ONCE or self._screen is None else _Followed(specs, self)
 
 
 def describe(done: int, total: int, what: str, rate: float) -> str:

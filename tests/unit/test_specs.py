@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queuectl import specs
+from queuectl import fields, specs
 from queuectl.errors import Conflict, DuplicateId, SyntaxProblem, UsageError
 from queuectl.specs import JobSpec, read_specs, spec_from_options
 
@@ -83,7 +83,7 @@ def test_read_specs_makes_no_difference_between_null_and_nothing() -> None:
 
 
 def test_read_specs_keeps_a_command_as_it_is_written() -> None:
-    for command in ["  a  ", "a\nb", "“é” 🎉", '"\\u0022"', "a\x1b[1m", "#", "x" * specs.MAX_COMMAND]:
+    for command in ["  a  ", "a\nb", "“é” 🎉", '"\\u0022"', "a\x1b[1m", "#", "x" * fields.MAX_COMMAND]:
         for text in (json.dumps({"command": command}), json.dumps({"command": command}, ensure_ascii=False)):
             assert read(text) == [JobSpec(command=command)]
     assert read(r'{"command": "say \u0022hi\u0022 \\u0022"}') == [JobSpec(command='say "hi" \\u0022')]
@@ -267,8 +267,8 @@ texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 jobs = st.fixed_dictionaries(
     {"command": st.just("null") | texts.filter(str.strip)},
     optional={
-        "max_retries": st.integers(0, specs.MAX_RETRIES),
-        "timeout": st.floats(0.001, specs.MAX_TIMEOUT_S),
+        "max_retries": st.integers(0, fields.MAX_RETRIES),
+        "timeout": st.floats(0.001, fields.MAX_TIMEOUT_S),
         "env": st.dictionaries(texts.filter(lambda name: name != "" and "=" not in name), texts, max_size=3),
         "cwd": st.just("null") | texts.filter(bool),
         "state": texts,

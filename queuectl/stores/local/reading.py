@@ -73,13 +73,16 @@ def lines(engine: Engine, file: File, content: bytes | bytearray) -> Iterator[Li
 
 def find(engine: Engine, ids: Collection[str]) -> dict[str, Found]:
     """Return those of the jobs called *ids* that there are; to be called under the lock."""
-    wanted = {id.encode(errors="surrogatepass"): id for id in ids}
     found: dict[str, Found] = {}
+    files = [file for file in File if engine.picture.layouts[file].first is not None]
+    if not files:
+        return found  # there is no job at all
+    wanted = {id.encode(errors="surrogatepass"): id for id in ids}
     for write in engine.picture.recent():
         if write.is_line and (id := wanted.get(_id_of(bytes(write.body)))) is not None:
             found[id] = Found(records.decode_job(write.body), write.file, write.offset, write.width)
-    for file in File:
-        missing = {raw: id for raw, id in wanted.items() if id not in found}
+    for file in files:
+        missing = {raw: id for raw, id in wanted.items() if id not in found} if found else wanted
         if not missing:
             break
         for raw, offset in _search(engine, file, missing):

@@ -7,6 +7,7 @@ a newline. Pure: works on bytes and offsets, opens nothing.
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import islice
 
 import msgspec
 
@@ -106,6 +107,10 @@ def decode_job(body: bytes | msgspec.Raw) -> Job:
     return _decode_job(body)
 
 
+_BETWEEN = b" " * ROOM + b"\n,"  # a line and the next: as wide as ``width_of`` says
+_LINES_AT_ONCE = 512
+
+
 def width_of(body: bytes) -> int:
     """Return the width of a new line for *body*: lead, body, room to grow, newline."""
     return len(body) + ROOM + 2
@@ -156,26 +161,19 @@ class Layout(msgspec.Struct):
 def lengthen(layout: Layout, bodies: Iterable[bytes]) -> Iterator[bytes]:
     """Yield what stands behind ``layout.tail`` when *bodies* are added there, reserve and end included.
 
-    In pieces of about a megabyte; *layout* is that of the whole file once all have been taken.
+    In pieces of some hundred lines; *layout* is that of the whole file once all have been taken.
     """
-    parts: list[bytes] = []
-    size = 0
-    for body in bodies:
+    bodies = iter(bodies)
+    while chunk := list(islice(bodies, _LINES_AT_ONCE)):
+        lead = b","
         if layout.first is None:
             layout.first = layout.tail
             lead = b" "
-        else:
-            lead = b","
-        piece = (lead + body).ljust(width_of(body) - 1) + b"\n"
-        parts.append(piece)
-        size += len(piece)
+        piece = lead + _BETWEEN.join(chunk) + _BETWEEN[:-1]
         layout.tail += len(piece)
-        if size > 1 << 20:
-            yield b"".join(parts)
-            parts, size = [], 0
+        yield piece
     layout.end = layout.tail + RESERVE
-    parts.append(b" " * (RESERVE - 1) + b"\n" + TAIL)
-    yield b"".join(parts)
+    yield b" " * (RESERVE - 1) + b"\n" + TAIL
 
 
 def whole_file(layout: Layout, bodies: Iterable[bytes]) -> Iterator[bytes]:

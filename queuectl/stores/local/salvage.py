@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from queuectl import times
+from queuectl.fields import ID_PATTERN
 from queuectl.job import Job
-from queuectl.specs import ID_PATTERN
 from queuectl.stores.local import foreign
 from queuectl.stores.local.records import File
 

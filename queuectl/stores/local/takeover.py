@@ -13,8 +13,8 @@ import msgspec
 
 from queuectl import times
 from queuectl.errors import StoreDamaged
+from queuectl.fields import ID_PATTERN
 from queuectl.job import Job, State
-from queuectl.specs import ID_PATTERN
 from queuectl.stores.local import foreign, records
 from queuectl.stores.local.records import File, Layout
 from queuectl.stores.local.transactions import Transaction
