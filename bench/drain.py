@@ -123,7 +123,7 @@ def _drain_by_loops(place: Workplace, jobs: int, call: str) -> float:
         for number in range(WORKERS):
             outputs, share = folder / str(number), len(range(number, jobs, WORKERS))
             outputs.mkdir()
-            argv = [sys.executable, BARE / "loop.py", call, str(share)]
+            argv = [sys.executable, str(BARE / "loop.py"), call, str(share)]
             loops.append(stack.enter_context(place.started(argv, stdin=gate, cwd=outputs)))
         for loop in loops:
             assert line(loop) == "ready"

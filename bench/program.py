@@ -61,7 +61,10 @@ class Queue:
     def session(self) -> Iterator["Session"]:
         """Have a process that is given one command after the other."""
         with self._place.started(self._argv, stdin=PIPE) as process:
-            yield Session(process)
+            session = Session(process)
+            session.say("config get max-retries")
+            session.answer()  # so it has started
+            yield session
 
     @contextmanager
     def workers(self, count: int, *, holds_jobs: bool = False) -> Iterator[list[int]]:

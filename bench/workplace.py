@@ -117,7 +117,7 @@ def line(process: subprocess.Popen[str]) -> str:
     """Return the next line that *process* has written."""
     assert process.stdout is not None
     text = process.stdout.readline()
-    assert text, f"{process.args} has ended too early"
+    assert text, f"{process.args!r} has ended too early"
     return text.strip()
 
 

@@ -33,7 +33,7 @@ def by_script(script: str) -> Callable[[Workplace, int, int], float]:
 
     def drain(place: Workplace, jobs: int, runners: int) -> float:
         with place.folder() as folder, Gate(folder / "gate") as gate:
-            argv = [place.peers_python, _SCRIPTS / script, str(jobs), str(runners)]
+            argv = [place.peers_python, str(_SCRIPTS / script), str(jobs), str(runners)]
             with place.started(argv, stdin=gate, cwd=folder) as process:
                 assert [line(process) for _ in range(runners)] == ["ready"] * runners
                 began = time.monotonic()

@@ -27,7 +27,7 @@ def by_parallel(place: Workplace, jobs: int, runners: int) -> float:
         commands, log = folder / "commands.txt", folder / "joblog"
         commands.write_text("\n".join([gate.command] * runners + ["true"] * jobs) + "\n")
         variables = {"PARALLEL_SHELL": "/bin/sh", "PARALLEL_HOME": str(folder), "TMPDIR": str(folder)}
-        argv = ["parallel", "--will-cite", f"-j{runners}", "--joblog", log]
+        argv = ["parallel", "--will-cite", f"-j{runners}", "--joblog", str(log)]
         with commands.open() as source, place.started(argv, stdin=source, variables=variables) as process:
             gate.await_rings(runners)
             began = time.monotonic()
@@ -54,17 +54,17 @@ def _batch_of_tsp(place: Workplace, folder: Path, jobs: int, runners: int, varia
     def call(*argv: str) -> str:
         return place.run(["tsp", *argv], variables=variables).output
 
-    with Gate(folder / f"gate.{time.monotonic_ns()}") as gate:
-        for command in _commands(gate, jobs, runners):
-            call("sh", "-c", command)
-        seconds = _pass_gate(gate, runners)
     count = jobs + 2 * runners
 
     def has_ended() -> bool:
         rows = [row.split() for row in call("-l").splitlines()[1:]]
         return [(row[1], row[3]) for row in rows] == [("finished", "0")] * count
 
-    _await(has_ended)
+    with Gate(folder / f"gate.{time.monotonic_ns()}") as gate:
+        for command in _commands(gate, jobs, runners):
+            call("sh", "-c", command)
+        seconds = _pass_gate(gate, runners)
+        _await(has_ended)
     call("-C")
     return seconds
 

@@ -37,7 +37,12 @@ results = []
 for task, count in ((begin_task, runners), (command_task, jobs), (end_task, runners)):
     results += [task() for _ in range(count)]
 consumer = huey.create_consumer(
-    workers=runners, worker_type="process", periodic=False, initial_delay=0.001, max_delay=0.01, check_worker_health=False
+    workers=runners,
+    worker_type="process",
+    periodic=False,
+    initial_delay=0.001,
+    max_delay=0.01,
+    check_worker_health=False,
 )
 consumer.start()
 for _ in range(runners):
