@@ -1,7 +1,5 @@
-"""What Linux tells of processes and locks in /proc; where there is none, that is not measured."""
+"""What Linux tells of processes in /proc; where there is none, that is not measured."""
 
-import threading
-import time
 from collections.abc import Collection
 from pathlib import Path
 
@@ -41,31 +39,3 @@ def _field(path: Path, name: str) -> str:
             return value.strip()
     msg = f"{path} has no {name}"
     raise LookupError(msg)
-
-
-class LockWatch:
-    """How long a file is locked, without ever touching its lock: the kernel's list of locks is read all the time."""
-
-    def __init__(self, path: Path) -> None:
-        self._mark = f":{path.stat().st_ino} ".encode()
-        self._is_over = False
-        self._thread = threading.Thread(target=self._watch)
-        self.held_s = 0.0
-
-    def __enter__(self) -> "LockWatch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over = True
-        self._thread.join()
-
-    def _watch(self) -> None:
-        with (PROC / "locks").open("rb", buffering=0) as locks:
-            before = time.perf_counter()
-            while not self._is_over:
-                locks.seek(0)
-                is_held = any(self._mark in line and b"->" not in line for line in locks.read().splitlines())
-                now = time.perf_counter()
-                self.held_s += (now - before) * is_held
-                before = now

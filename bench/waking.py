@@ -5,6 +5,7 @@ import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TypeVar
 
 from bench import linux
@@ -25,12 +26,10 @@ _WORKERS = 4
 
 def surveys(place: Workplace, scale: Scale) -> Iterator[Survey]:
     """Look at workers that have just become idle, at some that have been so for long, and at task-spooler's."""
-    yield Survey(title="an idle worker", look=lambda note: _just_idle(place, scale, note))
-    yield Survey(
-        title=f"a worker that was idle for {scale.idle_s:g} s", look=lambda note: _long_idle(place, scale, note)
-    )
+    yield Survey(title="an idle worker", look=partial(_just_idle, place, scale))
+    yield Survey(title=f"a worker that was idle for {scale.idle_s:g} s", look=partial(_long_idle, place, scale))
     if is_in_path("tsp"):
-        yield Survey(title="an idle task-spooler", look=lambda note: _tsp(place, scale, note))
+        yield Survey(title="an idle task-spooler", look=partial(_tsp, place, scale))
     if linux.IS_THERE:
         yield Survey(title="wake-ups", look=partial(_wakeups, place, scale))
 
