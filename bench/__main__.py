@@ -43,10 +43,9 @@ def main() -> int:
     if (load := machine.load()) > _BUSY:
         _note(f"This machine is busy (load {load:.1f}): ratios will scatter.")
     with workplace(options.folder.resolve(), peers_python=options.peers_python) as place:
-        missing = peers.missing(place)
-        groups = {
-            name: [one.run(_note) for one in GROUPS[name](place, scale)] for name in options.groups or list(GROUPS)
-        }
+        names = options.groups or list(GROUPS)
+        missing = peers.missing(place) if "drain" in names else []
+        groups = {name: [one.run(_note) for one in GROUPS[name](place, scale)] for name in names}
     report = Report(description, "make bench-full" if options.full else "make bench", groups, missing)
     print(report.text())
     if options.json:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from bench.figures import Figure, Note, Target
+from bench.figures import Figure, Note, Target, number
 
 
 class Measure(Enum):
@@ -50,12 +50,12 @@ class Comparison:
     def run(self, note: Note) -> "Measured":
         """Measure: after one round that does not count, all sides in turns."""
         measured = Measured(self, {side.name: [] for side in self.sides})
-        for number in range(self.rounds + 1):
+        for turn in range(self.rounds + 1):
             times = {side.name: _time(side) for side in self.sides}
-            if number:
+            if turn:
                 for name, seconds in times.items():
                     measured.seconds[name].append(seconds)
-            place = f"round {number} of {self.rounds}" if number else "warm-up"
+            place = f"round {turn} of {self.rounds}" if turn else "warm-up"
             note(f"{self.title}, {place}: {' / '.join(f'{seconds:.3f}' for seconds in times.values())} s")
         return measured
 
@@ -90,7 +90,8 @@ class Measured:
             seconds, items = statistics.median(self.seconds[side.name]), self._items(side)
             rate = f"{items / seconds:,.0f}/s" if items > 1 else ""
             count = f" for {items:,}" if side.items else ""
-            rows.append((side.name, f"{seconds:.3f} s{count}", rate, side.records))
+            time = f"{seconds:.3f} s" if seconds >= 1 else f"{number(seconds * 1000)} ms"
+            rows.append((side.name, time + count, rate, side.records))
         return rows
 
     def raw(self) -> Mapping[str, Sequence[float]]:

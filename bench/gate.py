@@ -20,6 +20,7 @@ class Gate:
         # Reading as well as writing: so each opens without anybody at the other end.
         self._fd = os.open(path, os.O_RDWR)
         self._bell = os.open(self._bell_path, os.O_RDWR | os.O_NONBLOCK)
+        self._rings = 0  #: heard and not yet waited for
 
     def __enter__(self) -> "Gate":
         return self
@@ -47,21 +48,15 @@ class Gate:
         """The descriptor that is readable once somebody has rung."""
         return self._bell
 
-    def take_rings(self) -> int:
-        """Return how often it has rung since this was last asked."""
-        try:
-            return len(os.read(self._bell, 4096))
-        except BlockingIOError:
-            return 0
-
     def await_rings(self, count: int) -> None:
         """Wait until it has rung *count* times more."""
         deadline = time.monotonic() + _PATIENCE_S
-        while count > 0:
+        while self._rings < count:
             left_s = deadline - time.monotonic()
-            assert left_s > 0, f"{count} did not come to the gate within {_PATIENCE_S:g} s"
-            select.select([self._bell], [], [], left_s)
-            count -= self.take_rings()
+            assert left_s > 0, f"{count - self._rings} did not come to the gate within {_PATIENCE_S:g} s"
+            if select.select([self._bell], [], [], left_s)[0]:
+                self._rings += len(os.read(self._bell, 4096))
+        self._rings -= count
 
     def open(self, count: int) -> None:
         """Let *count* processes go."""
