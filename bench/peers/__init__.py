@@ -1,11 +1,12 @@
 """Other programs that drain a queue of shell commands, as far as they are installed.
 
 Each adapter fills its queue, lets both runners come to a gate, and times from the opening of the gate to the end of
-the last command; so neither filling nor starting counts, for anybody.
+the last command; so neither filling nor starting counts. Where it would be wrong to leave that out, it counts, too.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from bench.comparison import Side
 from bench.peers import libraries, programs
@@ -22,6 +23,8 @@ class Peer:
     drain: Callable[[Workplace, int, int], float]
 
 
+#: These two start a process for each command when it is added, so without that a part of the work is left out.
+_ADDING = (("adding included", True), ("all added before", False))
 PEERS = (
     Peer(
         name="GNU parallel (`-j2 --joblog`)",
@@ -29,17 +32,23 @@ PEERS = (
         find=lambda _: programs.is_in_path("parallel"),
         drain=programs.by_parallel,
     ),
-    Peer(
-        name="task-spooler (`tsp`)",
-        records="exit code and times in the memory of its server; output in files; no queue after a crash",
-        find=lambda _: programs.is_in_path("tsp"),
-        drain=programs.by_tsp,
+    *(
+        Peer(
+            name=f"task-spooler (`tsp`), {how}",
+            records="exit code and times in the memory of its server; output in files; no queue after a crash",
+            find=lambda _: programs.is_in_path("tsp"),
+            drain=partial(programs.by_tsp, with_adding=with_adding),
+        )
+        for how, with_adding in _ADDING
     ),
-    Peer(
-        name="`nq`, two folders",
-        records="output and exit code in a file a command, not durable; no retries",
-        find=lambda _: programs.is_in_path("nq"),
-        drain=programs.by_nq,
+    *(
+        Peer(
+            name=f"`nq`, two folders, {how}",
+            records="output and exit code in a file a command, not durable; no retries",
+            find=lambda _: programs.is_in_path("nq"),
+            drain=partial(programs.by_nq, with_adding=with_adding),
+        )
+        for how, with_adding in _ADDING
     ),
     Peer(
         name="persist-queue (SQLite), 2 threads of `Popen`",

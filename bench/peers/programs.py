@@ -3,8 +3,7 @@
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 
 from bench.gate import Gate
 from bench.workplace import Workplace
@@ -39,71 +38,88 @@ def by_parallel(place: Workplace, jobs: int, runners: int) -> float:
         return ended - began
 
 
-def by_tsp(place: Workplace, jobs: int, runners: int) -> float:
+def by_tsp(place: Workplace, jobs: int, runners: int, *, with_adding: bool) -> float:
     """Let a server of task-spooler run them, in batches that it can take."""
     with place.folder() as folder:
         variables = {"TS_SOCKET": str(folder / "s"), "TMPDIR": str(folder), "TS_MAXFINISHED": str(2 * _TSP_BATCH)}
-        place.run(["tsp", "-S", str(runners)], variables=variables)
+
+        def call(*argv: str) -> str:
+            return place.run(["tsp", *argv], variables=variables).output
+
+        def batch(size: int) -> float:
+            with Gate(folder / f"gate.{time.monotonic_ns()}") as gate:
+                passing = Passing(gate, size, runners, with_adding=with_adding)
+                seconds = passing.run(lambda _, command: call("sh", "-c", command))
+                _await(lambda: _exit_codes(call("-l")) == passing.good_exit_codes)
+                call("-C")
+                return seconds
+
+        call("-S", str(runners))
         try:
-            return sum(_batch_of_tsp(place, folder, size, runners, variables) for size in _batches(jobs, _TSP_BATCH))
+            return sum(batch(size) for size in _batches(jobs, _TSP_BATCH))
         finally:
-            place.run(["tsp", "-K"], variables=variables)
+            call("-K")
 
 
-def _batch_of_tsp(place: Workplace, folder: Path, jobs: int, runners: int, variables: Mapping[str, str]) -> float:
-    def call(*argv: str) -> str:
-        return place.run(["tsp", *argv], variables=variables).output
-
-    count = jobs + 2 * runners
-
-    def has_ended() -> bool:
-        rows = [row.split() for row in call("-l").splitlines()[1:]]
-        return [(row[1], row[3]) for row in rows] == [("finished", "0")] * count
-
-    with Gate(folder / f"gate.{time.monotonic_ns()}") as gate:
-        for command in _commands(gate, jobs, runners):
-            call("sh", "-c", command)
-        seconds = _pass_gate(gate, runners)
-        _await(has_ended)
-    call("-C")
-    return seconds
+def _exit_codes(listing: str) -> list[str]:
+    """Return the exit code of each command that *listing* has; of one that has not ended, something else."""
+    rows = [row.split() for row in listing.splitlines()[1:]]
+    return [row[3] if row[1] == "finished" else row[1] for row in rows]
 
 
-def by_nq(place: Workplace, jobs: int, runners: int) -> float:
+def by_nq(place: Workplace, jobs: int, runners: int, *, with_adding: bool) -> float:
     """Let nq run them: it runs one at a time in a folder, so in as many folders as there are to be runners."""
-    return sum(_batch_of_nq(place, size, runners) for size in _batches(jobs, _NQ_BATCH))
+
+    def batch(size: int) -> float:
+        with place.folder() as folder, Gate(folder / "gate") as gate:
+            queues = [folder / str(number) for number in range(runners)]
+
+            def add(number: int, command: str) -> None:
+                place.run(["nq", "-q", "sh", "-c", command], variables={"NQDIR": str(queues[number % runners])})
+
+            def have_ended() -> bool:
+                texts = [path.read_text() for queue in queues for path in queue.glob(",*")]
+                return ["".join(_NQ_END.findall(text)) for text in texts] == passing.good_exit_codes
+
+            passing = Passing(gate, size, runners, with_adding=with_adding)
+            seconds = passing.run(add)
+            _await(have_ended)
+            return seconds
+
+    return sum(batch(size) for size in _batches(jobs, _NQ_BATCH))
 
 
-def _batch_of_nq(place: Workplace, jobs: int, runners: int) -> float:
-    with place.folder() as folder, Gate(folder / "gate") as gate:
-        queues = [folder / str(number) for number in range(runners)]
-        for number, command in enumerate(_commands(gate, jobs, runners)):
-            place.run(["nq", "-q", "sh", "-c", command], variables={"NQDIR": str(queues[number % runners])})
-        seconds = _pass_gate(gate, runners)
-        count = jobs + 2 * runners
+class Passing:
+    """Commands that are added one by one, and in the end, for each runner, one that waits at a gate.
 
-        def has_ended() -> bool:
-            texts = [path.read_text() for queue in queues for path in queue.glob(",*")]
-            return [_NQ_END.findall(text) for text in texts] == [["0"]] * count
+    Unless the time *with_adding* is wanted, the runners wait there in the beginning, too, until all are added.
+    """
 
-        _await(has_ended)
-        return seconds
+    def __init__(self, gate: Gate, jobs: int, runners: int, *, with_adding: bool) -> None:
+        self._gate = gate
+        self._runners = runners
+        self._waits = not with_adding
+        at_gate = [gate.command] * runners
+        self._commands = [*(at_gate if self._waits else ()), *["true"] * jobs, *at_gate]
 
+    @property
+    def good_exit_codes(self) -> list[str]:
+        """What all commands have to end with."""
+        return ["0"] * len(self._commands)
 
-def _commands(gate: Gate, jobs: int, runners: int) -> list[str]:
-    """Return commands of which each runner first gets one that waits at *gate*, and in the end another one."""
-    return [gate.command] * runners + ["true"] * jobs + [gate.command] * runners
-
-
-def _pass_gate(gate: Gate, runners: int) -> float:
-    """Open *gate* once all *runners* are there, and return how long it took until all were there again."""
-    gate.await_rings(runners)
-    began = time.monotonic()
-    gate.open(runners)
-    gate.await_rings(runners)
-    ended = time.monotonic()
-    gate.open(runners)
-    return ended - began
+    def run(self, add: Callable[[int, str], object]) -> float:
+        """*add* all commands, with their numbers; return how long it took until the runners were at the last gate."""
+        began = time.monotonic()
+        for number, command in enumerate(self._commands):
+            add(number, command)
+        if self._waits:
+            self._gate.await_rings(self._runners)
+            began = time.monotonic()
+            self._gate.open(self._runners)
+        self._gate.await_rings(self._runners)
+        ended = time.monotonic()
+        self._gate.open(self._runners)
+        return ended - began
 
 
 def _await(is_there: Callable[[], bool]) -> None:
