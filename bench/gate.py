@@ -26,6 +26,9 @@ class Gate:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # First the names: who came later would wait for ever.
+        self._path.unlink()
+        self._bell_path.unlink()
         os.close(self._fd)
         os.close(self._bell)
 

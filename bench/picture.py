@@ -7,7 +7,7 @@ from bench.comparison import Measured
 from bench.drain import OURS, XARGS
 from bench.figures import number
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _ROW, _BAR = 860, 330, 70, 64, 30, 18
+_WIDTH, _LEFT, _RIGHT, _TOP, _ROW, _BAR = 880, 360, 70, 64, 30, 18
 _STYLE = """
   text { font: 14px system-ui, sans-serif; fill: #24292f; }
   .bar { fill: #8c959f; }

@@ -17,7 +17,7 @@ import msgspec
 from bench.workplace import ROOT, Finished, Workplace, line
 
 _GLANCE_S = 0.02
-_QUIET_S = 0.5  #: the files are at most 0.2 s behind, so what has not changed for so long is worth reading
+_QUIET_S = 0.3  #: the files are at most 0.2 s behind, so what has not changed for so long is worth reading
 _PATIENCE_S = 60.0  #: nothing measured here stands still for so long
 
 
@@ -65,6 +65,7 @@ class Queue:
             session.say("config get max-retries")
             session.answer()  # so it has started
             yield session
+            session.end()
 
     @contextmanager
     def workers(self, count: int, *, holds_jobs: bool = False) -> Iterator[list[int]]:
@@ -105,13 +106,18 @@ class Session:
         assert process.stdin is not None
         assert process.stdout is not None
         self._process = process
-        self._input = process.stdin.fileno()
+        self._input = process.stdin
         self.answer_fd = process.stdout.fileno()
 
     def say(self, command: str) -> None:
         """Give it *command*."""
-        os.write(self._input, command.encode() + b"\n")
+        os.write(self._input.fileno(), command.encode() + b"\n")
 
     def answer(self) -> str:
         """Return the next line of what it says."""
         return line(self._process)
+
+    def end(self) -> None:
+        """Let it come to its end."""
+        self._input.close()
+        assert self._process.wait() == 0

@@ -29,7 +29,7 @@ def tiny() -> Scale:
         idle_s=0.1,
         idle_queues=2,
         wakeups_s=0.2,
-        output_bytes=10_000,
+        output_bytes=5_000_000,
         verb_jobs=8,
         verb_processes=(2,),
         rounds=1,
