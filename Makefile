@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format coverage torture bench docs pictures lock .venv-run .venv-dev
+.PHONY: help run test lint format coverage torture bench bench-full docs pictures lock .venv-run .venv-dev
 
 # Tried in this order: the system's own, then the newest. One of your own: make run PYTHON=/path/to/python3
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
@@ -16,7 +16,7 @@ uv-compile = .lock-venv/bin/uv --quiet pip compile --universal --python-version 
 	--custom-compile-command 'make lock' --upgrade
 
 help: ## Show the recipes
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s%s\n", $$1, $$2 }' Makefile
 
 run: .venv-run ## Start the shell; also reads a script: make run < examples/first.txt
 	@$(exec-python) queuectl.py $(ARGS)
@@ -39,8 +39,11 @@ coverage: .venv-dev ## Run the tests and measure what they reach
 torture: .venv-dev ## Try for hours to lose a job: crashes, power cuts, faults, kills, damage
 	@$(exec-python) -m pytest tests/torture --long -o session_timeout= $(ARGS)
 
-bench: .venv-run ## Measure the rates of docs/performance.md
+bench: .venv-run ## Measure all of docs/performance.md in some minutes; a part: make bench ARGS="--quick drain"
 	@$(exec-python) -m bench $(ARGS)
+
+bench-full: .venv-run ## The same with 1,000,000 jobs and long idling; takes up to an hour
+	@$(exec-python) -m bench --full $(ARGS)
 
 docs: .venv-run ## Write the pages that follow from the declarations: docs/commands.md, docs/queuectl.1
 	@$(exec-python) -m tools pages

@@ -3,18 +3,21 @@
 What the queue holds is read from its files and without its lock, so that looking disturbs nobody.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import msgspec
 
-from bench.workplace import ROOT, Finished, Workplace
+from bench.workplace import ROOT, Finished, Workplace, line
 
 _GLANCE_S = 0.02
-_QUIET_S = 0.5  #: the files are at most 0.2 s behind, so what has not changed for so long is worth reading
+_QUIET_S = 0.3  #: the files are at most 0.2 s behind, so what has not changed for so long is worth reading
 _PATIENCE_S = 60.0  #: nothing measured here stands still for so long
 
 
@@ -30,25 +33,47 @@ class Entry(msgspec.Struct):
 _decode = msgspec.json.Decoder(list[Entry]).decode
 
 
+def text_of(seconds: float) -> str:
+    """Return a moment of ``time.time`` as the files have it, so that the two can be compared."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class Queue:
     """The program on the data folder *data*."""
 
     def __init__(self, place: Workplace, data: Path) -> None:
         self._place = place
         self._argv = (sys.executable, ROOT / "queuectl.py", "--data", data)
+        self.data = data
         self.jobs_path = data / "jobs.json"
 
     def run(self, *words: str | Path, stdin: Path | None = None) -> Finished:
         """Run one command, or the script *stdin*, as a process; a failure is an error."""
         return self._place.run([*self._argv, *words], stdin=stdin)
 
+    def peak_mb(self, *words: str | Path) -> float:
+        """Run one command and return the most memory that its process had."""
+        # A process inherits the peak of the one that started it: so a small one starts it.
+        finished = self._place.run_bare("peak.py", *map(str, self._argv), *words)
+        return float(finished.output.splitlines()[-1])
+
     @contextmanager
-    def workers(self, count: int) -> Iterator[None]:
-        """Have *count* workers, who are stopped at the end."""
+    def session(self) -> Iterator["Session"]:
+        """Have a process that is given one command after the other."""
+        with self._place.started(self._argv, stdin=PIPE) as process:
+            session = Session(process)
+            session.say("config get max-retries")
+            session.answer()  # so it has started
+            yield session
+            session.end()
+
+    @contextmanager
+    def workers(self, count: int, *, holds_jobs: bool = False) -> Iterator[list[int]]:
+        """Have *count* workers, who are stopped at the end; at once, if they then hold jobs that do not end."""
         self.run("worker", "start", "--count", str(count))
         try:
-            yield
-            self.run("worker", "stop")
+            yield msgspec.json.decode((self.data / "worker_pids.json").read_bytes(), type=list[int])
+            self.run("worker", "stop", *(["--now"] if holds_jobs else []))
         except BaseException:
             self.run("worker", "stop", "--now")
             raise
@@ -72,3 +97,27 @@ class Queue:
                 is_known = True
             assert now - since < _PATIENCE_S, f"{self.jobs_path.name} has not changed for {_PATIENCE_S:g} s"
             time.sleep(_GLANCE_S)
+
+
+class Session:
+    """A process of the program that reads commands from a pipe."""
+
+    def __init__(self, process: Popen[str]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process = process
+        self._input = process.stdin
+        self.answer_fd = process.stdout.fileno()
+
+    def say(self, command: str) -> None:
+        """Give it *command*."""
+        os.write(self._input.fileno(), command.encode() + b"\n")
+
+    def answer(self) -> str:
+        """Return the next line of what it says."""
+        return line(self._process)
+
+    def end(self) -> None:
+        """Let it come to its end."""
+        self._input.close()
+        assert self._process.wait() == 0

@@ -10,18 +10,28 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from queuectl.stores.local.folder import file_system
 
 ROOT = Path(__file__).resolve().parent.parent
-BARE = Path(__file__).resolve().parent / "bare"  #: scripts that do the same work and nothing more
+BARE = ROOT / "bench" / "bare"  #: scripts that do the same work and nothing more
+INSIDE = ROOT / "bench" / "inside"  #: scripts that use the store itself, in a process of their own
 LIMIT_S = 600.0  #: a process that runs longer hangs
 
 _MEMORY_SYSTEMS = frozenset({"tmpfs", "ramfs"})
+
+
+class HasDescriptor(Protocol):
+    """Something that a process can read from."""
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,8 +45,10 @@ class Finished:
 class Workplace:
     """A temporary folder, and what runs in it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, peers_python: str = sys.executable) -> None:
+        """Work in *path*; *peers_python* has the packages that are measured beside this one."""
         self.path = path
+        self.peers_python = peers_python
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
@@ -47,7 +59,9 @@ class Workplace:
         finally:
             shutil.rmtree(path)
 
-    def run(self, argv: Sequence[str | Path], *, stdin: Path | None = None) -> Finished:
+    def run(
+        self, argv: Sequence[str | Path], *, stdin: Path | None = None, variables: Mapping[str, str] | None = None
+    ) -> Finished:
         """Run *argv* to its end; a failure is an error. The time is that of the whole process."""
         with (
             tempfile.TemporaryFile(dir=self.path) as out,
@@ -57,7 +71,7 @@ class Workplace:
             begun = time.perf_counter()
             with (
                 subprocess.Popen(
-                    argv, stdin=source, stdout=out, stderr=err, cwd=self.path, env=environment()
+                    argv, stdin=source, stdout=out, stderr=err, cwd=self.path, env=environment() | dict(variables or {})
                 ) as process,
                 _ended_after(LIMIT_S, process),
             ):
@@ -71,6 +85,40 @@ class Workplace:
     def run_bare(self, script: str, *arguments: str | Path) -> Finished:
         """Run one of the bare scripts to its end."""
         return self.run([sys.executable, BARE / script, *arguments])
+
+    @contextmanager
+    def started(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        stdin: HasDescriptor | int = subprocess.DEVNULL,
+        cwd: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Have the process *argv*, whose stdout is to be read with ``line``; it is killed at the end."""
+        with subprocess.Popen(
+            argv,
+            stdin=stdin if isinstance(stdin, int) else stdin.fileno(),
+            stdout=subprocess.PIPE,
+            cwd=cwd or self.path,
+            env=environment() | dict(variables or {}),
+            text=True,
+        ) as process:
+            timer = threading.Timer(LIMIT_S, process.kill)
+            timer.start()
+            try:
+                yield process
+            finally:
+                timer.cancel()
+                process.kill()
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    """Return the next line that *process* has written."""
+    assert process.stdout is not None
+    text = process.stdout.readline()
+    assert text, f"{process.args!r} has ended too early"
+    return text.strip()
 
 
 @contextmanager
@@ -93,11 +141,11 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def workplace(parent: Path) -> Iterator[Workplace]:
+def workplace(parent: Path, *, peers_python: str = sys.executable) -> Iterator[Workplace]:
     """Make a workplace below *parent*, which has to be on a disk: in memory a sync costs nothing."""
     system = file_system(parent)
     if system in _MEMORY_SYSTEMS:
         msg = f"the folder for the measurements is on {system}, not on a disk: choose another one with --folder"
         raise SystemExit(msg)
     with tempfile.TemporaryDirectory(dir=parent, prefix=".bench-") as path:
-        yield Workplace(Path(path))
+        yield Workplace(Path(path), peers_python=peers_python)
