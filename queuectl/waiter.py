@@ -14,7 +14,8 @@ from queuectl.errors import StoreError
 from queuectl.stores.base import Bell, Store
 
 FLUSH_AFTER_S = 0.1  #: how long a claim or result may be in memory only
-POLL_S = 1.0  #: how often a worker looks for itself, should a call get lost
+POLL_S = 1.0  #: how often a busy worker looks after its job, and a pool after all others
+IDLE_POLL_S = 2.5  #: how often an idle worker looks for itself, should a call get lost
 POLL_WITHOUT_BELL_S = 0.1
 CLOSE = signal.SIGUSR1  #: tells a pool and its workers to stop, be it for the second time: it never means to hurry
 _LONGEST_S = 3600.0  # poll takes no more than some weeks, and no infinity
@@ -61,7 +62,7 @@ class Waiter:
     def __init__(self, store: Store, bell: Bell | None) -> None:
         """Wake for signals and *bell*; flush *store* in time."""
         self.signals = StopSignals()
-        self.poll_s = POLL_S if bell else POLL_WITHOUT_BELL_S
+        self.poll_s = IDLE_POLL_S if bell else POLL_WITHOUT_BELL_S
         self._store = store
         self._bell = bell
         self._flush_at: float | None = None
