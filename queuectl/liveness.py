@@ -17,12 +17,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from filelock import lock_descriptor
 
 from queuectl import processes, times
 from queuectl.errors import QueueCtlError, StoreUnavailable
 from queuectl.job import Job
-from queuectl.stores.local import bells, disk, ownership
+from queuectl.stores.local import bells, disk, latch, ownership
 from queuectl.stores.local.lock import is_held
 
 RECORD_SIZE = 1024  #: bytes of a worker's file, always; what is written at once is never seen in parts for long
@@ -307,7 +306,7 @@ def _lock(fd: int, tries: int = _LOCK_TRIES) -> bool:
     """Take the lock of *fd*; return whether that worked within a few milliseconds."""
     for _ in range(tries):
         try:
-            if lock_descriptor(fd, blocking=False):
+            if latch.lock_descriptor(fd, blocking=False):
                 return True
         except OSError as error:
             msg = f"The data folder cannot hold locks ({error.strerror}): use one on a local file system."
