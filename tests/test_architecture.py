@@ -16,7 +16,22 @@ PACKAGE = "queuectl"
 
 #: The layers, lowest first; a name stands for the module and all below it. "" is the package's own __init__.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"_version", "backoff", "errors", "job", "lifecycle", "relaxed", "settings", "specs", "times", "tokens"}),
+    frozenset(
+        {
+            "_version",
+            "backoff",
+            "errors",
+            "job",
+            "later",
+            "lifecycle",
+            "relaxed",
+            "settings",
+            "specs",
+            "strict",
+            "times",
+            "tokens",
+        }
+    ),
     frozenset({"stores"}),
     frozenset(
         {

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from queuectl.errors import Conflict, DuplicateId, ExitCode, JobNotFound, QueueCtlError
-from queuectl.job import MAX_ERROR, Job, Outcome, State
-from queuectl.specs import ID_PATTERN, JobSpec
+from queuectl.job import ID_PATTERN, MAX_ERROR, Job, Outcome, State
+from queuectl.specs import JobSpec
 from queuectl.stores.base import Store
 from queuectl.times import to_text
 from tests.samples import FAILED, NOW, OK, after, ids_of, new_claim, spec, specs

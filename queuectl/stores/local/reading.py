@@ -38,7 +38,7 @@ class Line(NamedTuple):
 
 
 def content(engine: Engine, which: Collection[File] = tuple(File)) -> Mapping[File, bytes | bytearray]:
-    """Return the files as they stand during the call; what the engine knows stays as it is, or is brought up to date."""
+    """Return the files as they stand during the call; what the engine knows is not always brought up to date."""
     return _at_rest(engine, which) or snapshot(engine, which)
 
 

@@ -196,6 +196,9 @@ class LocalStore:
 
     def prepare_for_work(self) -> None:
         """Load the index; see ``Store``."""
+        # What else is loaded on use is loaded now: weeks later its file may be that of another version.
+        from queuectl.stores.local import foreign  # noqa: F401
+
         self._engine.lock.deadline_s = None
         self.settings()
         self._config.is_tolerant = True
