@@ -8,7 +8,6 @@ import codecs
 import contextlib
 import io
 import os
-import select
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -93,6 +92,8 @@ def draw_progress(line: str) -> None:
 
     The caller may hold the lock of the queue, and a person may have stopped the terminal with Ctrl-S.
     """
+    import select  # only where progress is seen
+
     with contextlib.suppress(OSError, ValueError):
         if select.select([], [sys.stderr], [], 0)[1]:
             sys.stderr.write(f"\r{line}\x1b[K" if line else "\r\x1b[K")
