@@ -238,14 +238,14 @@ def _(result: results.Json) -> Iterator[str]:
 
 def _json(document: bytes) -> str:
     """Return *document* with escapes for all that cannot be seen, which in JSON can only stand in strings."""
-    text = document.decode()
-    return text if text.isprintable() else _UNSEEN.sub(_escape_in_json, text)
+    lines = document.decode().split("\n")  # they end between values only
+    return "\n".join(line if line.isprintable() else _UNSEEN.sub(_escape_in_json, line) for line in lines)
 
 
 def _escape_in_json(sign: re.Match[str]) -> str:
-    from json import dumps  # few texts need it
+    import json  # few texts need it
 
-    return "\n" if sign[0] == "\n" else dumps(sign[0])[1:-1]
+    return json.dumps(sign[0])[1:-1]
 
 
 def as_data(result: results.Result) -> Any:
