@@ -20,7 +20,7 @@ def main():
             % (NEEDED + tuple(sys.version_info[:3]) + (sys.executable,))
         )
     try:
-        from queuectl.cli import main as run
+        from queuectl.launch import main as run
 
         return run()
     except ImportError as error:

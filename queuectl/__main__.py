@@ -19,7 +19,7 @@ def main() -> int:
         data, count, report_fd = sys.argv[2:]
         return be_pool(Path(data), int(count), int(report_fd))
 
-    from queuectl.cli import main as run
+    from queuectl.launch import main as run
 
     return run()
 

@@ -10,22 +10,22 @@ from typing import Any, TextIO
 import click
 
 from queuectl._version import __version__
-from queuectl.commands import completion_script
 from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import CONTEXT_SETTINGS, Command
 from queuectl.commands.line import report, rest, run_line
 from queuectl.commands.root import root
-from queuectl.completion import folders
+from queuectl.completion import VARIABLE, folders
 from queuectl.errors import ExitCode
-from queuectl.script import run_file, run_script
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with *argv* (None: as it was called) and return its exit code."""
     _open_streams()
     os.umask(os.umask(0) & 0o077)  # one that takes rights from the owner would leave files that nobody can use
-    if completion_script.VARIABLE in os.environ:
-        return completion_script.answer(program, root, os.environ[completion_script.VARIABLE])
+    if VARIABLE in os.environ:
+        from queuectl.commands import completion_script
+
+        return completion_script.answer(program, root, os.environ[VARIABLE])
     words = [_as_utf8(word) for word in sys.argv[1:]] if argv is None else list(argv)
     # What holds until the options say otherwise.
     context = Context(Path(), mode=Mode.ONE_SHOT)
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with program.make_context("queuectl", words, obj=context) as call:
             options: dict[str, Any] = program.invoke(call)
         context = _make_context(options)
-        context.run_file = lambda path: run_file(path, context)
+        context.run_file = lambda path: _run_file(path, context)
         exit_code = _run(context, options)
     except click.exceptions.Exit as end:
         return end.exit_code
@@ -68,7 +68,15 @@ def _run(context: Context, options: dict[str, Any]) -> int:
         from queuectl.shell import run_shell
 
         return run_shell(context)
+    from queuectl.script import run_script
+
     return run_script(_raw_input(), context, stops_on_error=options["stop_on_error"])
+
+
+def _run_file(path: Path, context: Context) -> int:
+    from queuectl.script import run_file  # here, as each way in which commands arrive
+
+    return run_file(path, context)
 
 
 def _make_context(options: dict[str, Any]) -> Context:

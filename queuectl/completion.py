@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Items = list[CompletionItem[str]]
     Complete = Callable[[click.Context, click.Parameter, str], Items]
 
+VARIABLE = "_QUEUECTL_COMPLETE"  #: set by the script for a shell when it asks
 UNFINISHED = frozenset(state for state in State if not state.is_final)
 _MOST = 200  #: candidates of one word
 _MOST_SIGNS = 60  #: of a description

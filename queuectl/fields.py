@@ -3,21 +3,20 @@
 Pure. Each function returns a value as it is kept, and takes the other forms that people write.
 """
 
-import json
-import re
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from queuectl import relaxed, times
+from queuectl.job import ID_PATTERN
+from queuectl.later import pattern
 
 #: The longest command, and the longest ``NAME=value`` of an environment, in bytes: Linux passes no longer argument.
 MAX_COMMAND: Final = 131_071
 MAX_RETRIES: Final = 1_000_000
 #: The longest timeout: a year, in seconds.
 MAX_TIMEOUT_S: Final = 31_536_000
-ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,254}"
-_ID = re.compile(ID_PATTERN)
-_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_ID = pattern(ID_PATTERN)
+_INTEGER = pattern(r"[+-]?[0-9]{1,20}")
 _MAX_DURATION_TEXT = 40  # times.parse_duration_s takes the square of the length
 
 
@@ -30,6 +29,8 @@ def refuse(message: str, field: str = "", *, is_name: bool = False) -> NoReturn:
 
 
 def shown(value: object) -> str:
+    import json
+
     return relaxed.excerpt(f'"{value}"' if isinstance(value, str) else json.dumps(value))
 
 

@@ -5,10 +5,12 @@ default are left out of the JSON; what has no default is always there.
 """
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 MAX_ERROR = 500  #: characters of an error that a job keeps
+ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,254}"  #: what an id is
 
 
 class State(StrEnum):

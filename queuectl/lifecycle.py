@@ -5,13 +5,16 @@ them; a store saves what they return and decides nothing itself.
 """
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from queuectl import backoff, times
 from queuectl.errors import Conflict
 from queuectl.job import MAX_ERROR, Claim, Job, Outcome, State
-from queuectl.specs import JobSpec
+
+if TYPE_CHECKING:
+    from queuectl.specs import JobSpec
 
 MAX_CRASHES = 3  #: a job that has taken this many workers down with it is dead
 
@@ -24,7 +27,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     jitter: float
 
 
-def create(spec: JobSpec, *, id: str, max_retries: int, seq: int, now: datetime) -> Job:
+def create(spec: "JobSpec", *, id: str, max_retries: int, seq: int, now: datetime) -> Job:
     """Return the pending job that *spec* asks for; *max_retries* holds where it names none."""
     moment = times.to_text(now)
     return Job(

@@ -4,25 +4,22 @@ The kernel frees the lock however the worker dies, so "is it alive?" is "can its
 a file's lock unlinks it. Nothing here knows jobs or ends processes.
 """
 
-import json
 import os
-import re
 import stat
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from filelock import lock_descriptor
 
-from queuectl import processes, times
+from queuectl import times
 from queuectl.errors import QueueCtlError, StoreUnavailable
 from queuectl.job import Job
-from queuectl.stores.local import bells, disk, ownership
+from queuectl.later import pattern
+from queuectl.stores.local import bells, disk, latch, ownership
 from queuectl.stores.local.lock import is_held
 
 RECORD_SIZE = 1024  #: bytes of a worker's file, always; what is written at once is never seen in parts for long
@@ -31,7 +28,7 @@ _FOLDER = "workers"
 _WORKER = ".lock"
 _POOL = ".pool"
 OUTPUTS = (".out", ".err")  #: of a worker's id: the two files that its commands write to
-_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_ID = pattern(r"[0-9a-f]{16}")
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LOCK_TRIES = 50  #: a millisecond apart: somebody who probes holds the lock for microseconds
 _READ_TRIES = 5  #: a reader may meet a record that is just being written
@@ -69,10 +66,14 @@ class WorkerFile:
     """
 
     def __init__(self, path: Path, fd: int, about: bytes) -> None:
+        # Here, as all of json and ``processes``: most commands find no worker.
+        from json.encoder import encode_basestring_ascii
+
         self.worker_id = path.stem
         self._path = path
         self._fd = fd
         self._about = about
+        self._quote = encode_basestring_ascii
         self._inode = _inode(os.fstat(fd))
         self.note_idle()
 
@@ -82,6 +83,10 @@ class WorkerFile:
 
         A worker process calls it itself, after it was forked: a descriptor from before would be its pool's too.
         """
+        import json
+
+        from queuectl import processes
+
         workers = workers_folder(folder)
         disk.make_folder(workers)
         about = {
@@ -111,8 +116,8 @@ class WorkerFile:
             b'%b, "job": %b, "token": %b, "session": %b, "session_start": %b}'
             % (
                 self._about,
-                encode_basestring_ascii(job_id).encode(),
-                encode_basestring_ascii(token).encode(),
+                self._quote(job_id).encode(),
+                self._quote(token).encode(),
                 b"null" if session is None else b"%d" % session,
                 b"null" if session_start is None else b"%d" % session_start,
             )
@@ -268,6 +273,8 @@ def _probe(path: Path) -> WorkerInfo | None:
 
 
 def _info(worker_id: str, fd: int, *, is_alive: bool) -> WorkerInfo:
+    import json
+
     for _ in range(_READ_TRIES):
         with suppress(ValueError, RecursionError):
             record = json.loads(os.pread(fd, RECORD_SIZE, 0))
@@ -308,7 +315,7 @@ def _lock(fd: int, tries: int = _LOCK_TRIES) -> bool:
     """Take the lock of *fd*; return whether that worked within a few milliseconds."""
     for _ in range(tries):
         try:
-            if lock_descriptor(fd, blocking=False):
+            if latch.lock_descriptor(fd, blocking=False):
                 return True
         except OSError as error:
             msg = f"The data folder cannot hold locks ({error.strerror}): use one on a local file system."

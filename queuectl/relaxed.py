@@ -4,12 +4,12 @@ Strict JSON keeps its exact meaning; only what is not strict JSON is read in the
 text. Time is linear in the text. Pure: what the fields of a job mean is decided in ``specs``.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
 from queuectl.errors import SyntaxProblem
+from queuectl.later import pattern
 
 #: How many objects and arrays may lie in each other.
 MAX_DEPTH: Final = 32
@@ -22,60 +22,30 @@ CLOSER: Final = {"{": "}", "[": "]"}
 # `key:` as it may follow a comma. `http://`, `std::` and `C:\` belong to a command.
 _COLON = r"\s*:(?!//|[:\\])"
 _LABEL = rf"""(?:[^\W\d][\w.-]*|"(?:[^"\\]++|\\.)*+"|'[^']*'){_COLON}"""
-_LABEL_HERE = re.compile(_LABEL)
+_LABEL_HERE = pattern(_LABEL)
 #: A blank and the label of a field: what betrays a forgotten comma in ``j command: x``.
-FIELD_LABEL: Final = re.compile(rf"""\s(?=(["']?(?:{"|".join(FIELDS)})["']?{_COLON}))""")
+_FIELD = rf"""\s(?=(["']?(?:{"|".join(FIELDS)})["']?{_COLON}))"""
+FIELD_LABEL: Final = pattern(_FIELD)
 # Where a bare value ends or has to be looked at. No part scans the same text twice (a label ends at the next comma or
 # quote), so that searching stays linear.
 _STOP_IN = {
-    "{": re.compile(rf"""[{{}}\[\]"'\\{CURLY_QUOTES}]|,(?=\s*(?:{_LABEL}|[}}\]]))|{FIELD_LABEL.pattern}"""),
-    "[": re.compile(rf"""[{{}}\[\],"'\\{CURLY_QUOTES}]"""),
+    "{": pattern(rf"""[{{}}\[\]"'\\{CURLY_QUOTES}]|,(?=\s*(?:{_LABEL}|[}}\]]))|{_FIELD}"""),
+    "[": pattern(rf"""[{{}}\[\],"'\\{CURLY_QUOTES}]"""),
 }
 _ESCAPABLE = "\"'\\{}[]"
-_BARE_KEY = re.compile(rf"""[^\s,:{{}}\[\]"'{CURLY_QUOTES}]+""")
-_BLANKS = re.compile(r"\s*")
-_COMMA = re.compile(r"\s*,?\s*")
-_BARE_OBJECT = re.compile(r"\{\s*[^\s\"}]")
-_QUOTE_OR_BACKSLASH = re.compile(r'["\\]')
-_ESCAPE = re.compile(r'\\u[0-9A-Fa-f]{4}|\\["\\/bfnrt]|\\|"')
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_MAYBE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_SURROGATES = re.compile(r"\\[^u]|\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)", re.DOTALL)
-_ATOM = re.compile(r'"(?:[^"\\]|\\.)*"|[-\d][-+.\deE]*', re.DOTALL)  # of strict JSON: a string, a number
+_BARE_KEY = pattern(rf"""[^\s,:{{}}\[\]"'{CURLY_QUOTES}]+""")
+_BLANKS = pattern(r"\s*")
+_COMMA = pattern(r"\s*,?\s*")
+_BARE_OBJECT = pattern(r"\{\s*[^\s\"}]")
+_QUOTE_OR_BACKSLASH = pattern(r'["\\]')
+_ESCAPE = pattern(r'\\u[0-9A-Fa-f]{4}|\\["\\/bfnrt]|\\|"')
+_SURROGATE = pattern("[\ud800-\udfff]")
+_MAYBE_SURROGATE = pattern(r"\\u[dD][89a-fA-F]")
+_SURROGATES = pattern(r"\\[^u]|\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)", re.DOTALL)
+_ATOM = pattern(r'"(?:[^"\\]|\\.)*"|[-\d][-+.\deE]*', re.DOTALL)  # of strict JSON: a string, a number
 _NOT_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})
 # A failed try at strict JSON costs time in proportion to its *offset* (the json module counts lines), hence the limit.
 _MAX_FAILED_TRIES = 50
-
-
-class _Refused(ValueError):
-    """Strict JSON in form, but with a meaning that is refused; *args* is the number in question, if it is one."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _Refused
-    return found
-
-
-def _constant(literal: str) -> NoReturn:
-    raise _Refused(literal)
-
-
-def _float(literal: str) -> float:
-    value = float(literal)
-    return value if abs(value) != float("inf") else _constant(literal)
-
-
-def _integer(literal: str) -> int:
-    try:
-        return int(literal)
-    except ValueError:  # more digits than Python converts
-        _constant(literal)
-
-
-_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant, parse_float=_float, parse_int=_integer)
-_STRING = json.JSONDecoder(strict=False)  # a "…" may hold line breaks
 
 
 def parse(text: str) -> Any:
@@ -143,6 +113,9 @@ class Reader:
 
     def read(self, offset: int, opener: int | None = None) -> tuple[Any, int]:
         """Return the value at *offset* and where it ends; *opener* is the place of the array it is in, if any."""
+        # Here, because it loads the json module: most programs never come here.
+        from queuectl.strict import VALUE, Refused
+
         depth = 0 if opener is None else 1
         if _BARE_OBJECT.match(self.text, offset):
             return self._value(offset, opener, depth)
@@ -151,13 +124,13 @@ class Reader:
         if not is_whole or self._failed_tries >= _MAX_FAILED_TRIES:
             value, end = self._value(offset, opener, depth)
             try:
-                strict, length = _STRICT.raw_decode(self.text[offset:end])
+                strict, length = VALUE.raw_decode(self.text[offset:end])
             except (ValueError, RecursionError):
                 return value, end
             return (strict if length == end - offset else value), end
         try:
-            value, end = _STRICT.raw_decode(self.text, offset)
-        except _Refused as refused:
+            value, end = VALUE.raw_decode(self.text, offset)
+        except Refused as refused:
             self._value(offset, opener, depth)  # knows the place of everything but a number
             self._refuse_number("".join(refused.args), offset)
         except (ValueError, RecursionError):
@@ -239,8 +212,10 @@ class Reader:
         return key, self.skip_blanks(colon + 1)
 
     def _double_quoted(self, opener: int) -> tuple[str, int]:
+        from queuectl.strict import STRING  # here, as in ``read``
+
         try:
-            value, end = _STRING.raw_decode(self.text, opener)
+            value, end = STRING.raw_decode(self.text, opener)
         except ValueError:
             self._refuse_string(opener)
         if _SURROGATE.search(value):

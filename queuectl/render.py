@@ -4,7 +4,6 @@ Text from jobs is not trusted: control characters are shown, never sent. The
 layout is that of a pipe, where nothing is ever cut; ``display`` fits it to a terminal.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import singledispatch
@@ -15,13 +14,14 @@ import msgspec
 from queuectl import logs, times
 from queuectl.commands import results
 from queuectl.job import Job, State
+from queuectl.later import pattern
 
 _AROUND = 60  # characters of a long line to show on each side of a problem
 MANY = 20  #: of more jobs than this, a sentence names the number instead of each
 
 #: Control and formatting characters, line separators, lone surrogates: what could move the cursor,
 #: colour, reverse or hide text. The joiners of emoji and of Indic scripts are left alone.
-_UNSEEN = re.compile(
+_UNSEEN = pattern(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f\ud800-\udfff]"
 )
@@ -29,7 +29,7 @@ _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 #: The last line of a Python traceback. Without a dot only names that say what they are count: `sh: 1: …` is none,
 #: and `Error: …` says less than what follows it.
-_EXCEPTION = re.compile(
+_EXCEPTION = pattern(
     r"(?P<name>(?:[A-Za-z_]\w*\.)+[A-Z]\w*|\w+(?:Error|Exception|Warning|ExceptionGroup)"
     r"|KeyboardInterrupt|SystemExit|StopIteration|StopAsyncIteration|GeneratorExit)(?::(?:\s.*)?)?"
 )
@@ -52,12 +52,12 @@ def lines(result: results.Result) -> Iterator[str]:
     raise NotImplementedError(type(result).__name__)
 
 
-@lines.register
+@lines.register(results.Text)
 def _(result: results.Text) -> Iterator[str]:
     yield result.text
 
 
-@lines.register
+@lines.register(results.JobsAdded)
 def _(result: results.JobsAdded) -> Iterator[str]:
     if len(result.ids) > MANY:
         first, last = visible(result.ids[0]), visible(result.ids[-1])
@@ -66,7 +66,7 @@ def _(result: results.JobsAdded) -> Iterator[str]:
         yield from (f"Job added to the queue with job id: {visible(id)}" for id in result.ids)
 
 
-@lines.register
+@lines.register(results.JobTable)
 def _(result: results.JobTable) -> Iterator[str]:
     yield f"{'ID':<15} {'State':<10} Command"
     yield "-" * 60
@@ -74,7 +74,7 @@ def _(result: results.JobTable) -> Iterator[str]:
         yield f"{visible(job.id):<15} {job.state:<10} {visible(job.command)}"
 
 
-@lines.register
+@lines.register(results.DeadTable)
 def _(result: results.DeadTable) -> Iterator[str]:
     yield f"{'ID':<15} {'Command':<29} Error"
     yield "-" * 70
@@ -82,14 +82,14 @@ def _(result: results.DeadTable) -> Iterator[str]:
         yield f"{visible(job.id):<15} {visible(job.command):<29} {visible(error_name(job.error))}".rstrip()
 
 
-@lines.register
+@lines.register(results.JobDetails)
 def _(result: results.JobDetails) -> Iterator[str]:
     for name, value in details(result.job):
         if value is not None:
             yield f"{name:<17}: {visible(str(value))}"
 
 
-@lines.register
+@lines.register(results.JobsCancelled)
 def _(result: results.JobsCancelled) -> Iterator[str]:
     yield from _each(
         result.jobs,
@@ -102,24 +102,24 @@ def _(result: results.JobsCancelled) -> Iterator[str]:
     )
 
 
-@lines.register
+@lines.register(results.JobsRemoved)
 def _(result: results.JobsRemoved) -> Iterator[str]:
     yield from _each(result.jobs, lambda job: f"Job '{job.id}' has been removed.", "jobs have been removed.")
 
 
-@lines.register
+@lines.register(results.JobsRevived)
 def _(result: results.JobsRevived) -> Iterator[str]:
     words = "has been moved back to the main queue for retry."
     yield from _each(result.jobs, lambda job: f"Job '{job.id}' {words}", words.replace("has", "jobs have", 1))
 
 
-@lines.register
+@lines.register(results.JobsPurged)
 def _(result: results.JobsPurged) -> Iterator[str]:
     words = "has been purged from the DLQ."
     yield from _each(result.jobs, lambda job: f"Job '{job.id}' {words}", words.replace("has", "jobs have", 1))
 
 
-@lines.register
+@lines.register(results.JobsEnded)
 def _(result: results.JobsEnded) -> Iterator[str]:
     if not result.jobs:
         yield "No job is waiting or running."
@@ -133,7 +133,7 @@ def _(result: results.JobsEnded) -> Iterator[str]:
     )
 
 
-@lines.register
+@lines.register(results.StatusReport)
 def _(result: results.StatusReport) -> Iterator[str]:
     yield f"Total Jobs: {sum(result.counts.values())}"
     for state in State:
@@ -147,33 +147,33 @@ def _(result: results.StatusReport) -> Iterator[str]:
         yield "No active workers."
 
 
-@lines.register
+@lines.register(results.WorkersStarting)
 def _(result: results.WorkersStarting) -> Iterator[str]:
     yield f"Starting {result.count} worker(s)..."
 
 
-@lines.register
+@lines.register(results.WorkersStarted)
 def _(result: results.WorkersStarted) -> Iterator[str]:
     yield "Workers started and running in background."
     yield f"PIDs: [{', '.join(map(str, result.pids))}]"
 
 
-@lines.register
+@lines.register(results.WorkerStopped)
 def _(result: results.WorkerStopped) -> Iterator[str]:
     yield f"Stopped worker PID {result.pid}"
 
 
-@lines.register
+@lines.register(results.AllWorkersStopped)
 def _(result: results.AllWorkersStopped) -> Iterator[str]:
     yield "All workers stopped."
 
 
-@lines.register
+@lines.register(results.NoWorkers)
 def _(result: results.NoWorkers) -> Iterator[str]:
     yield "No active workers."
 
 
-@lines.register
+@lines.register(results.WorkerTable)
 def _(result: results.WorkerTable) -> Iterator[str]:
     yield f"{'PID':<10} {'Started':<24} Job"
     yield "-" * 60
@@ -181,17 +181,17 @@ def _(result: results.WorkerTable) -> Iterator[str]:
         yield f"{worker.pid or '-':<10} {worker.started_at or '-':<24} {visible(worker.job_id or '-')}"
 
 
-@lines.register
+@lines.register(results.ServiceInstalled)
 def _(result: results.ServiceInstalled) -> Iterator[str]:
     yield f"{result.name} keeps {result.count} worker(s): {visible(str(result.file))}"
 
 
-@lines.register
+@lines.register(results.ServiceRemoved)
 def _(result: results.ServiceRemoved) -> Iterator[str]:
     yield f"{result.name} has been removed."
 
 
-@lines.register
+@lines.register(results.ServiceTable)
 def _(result: results.ServiceTable) -> Iterator[str]:
     if result.services:
         yield f"{'Service':<25} {'State':<10} {'Workers':<8} Folder"
@@ -200,7 +200,7 @@ def _(result: results.ServiceTable) -> Iterator[str]:
         yield f"{row.name:<25} {row.activity:<10} {row.count:<8} {visible(row.folder)}"
 
 
-@lines.register
+@lines.register(results.SettingTable)
 def _(result: results.SettingTable) -> Iterator[str]:
     yield f"{'Key':<15} {'Value':<10} {'Default':<10} Origin"
     yield "-" * 60
@@ -210,18 +210,18 @@ def _(result: results.SettingTable) -> Iterator[str]:
         yield f"{setting.key:<15} {value:<10} {default:<10} {origin(row)}"
 
 
-@lines.register
+@lines.register(results.SettingValue)
 def _(result: results.SettingValue) -> Iterator[str]:
     yield result.row.setting.show(result.row.value)
 
 
-@lines.register
+@lines.register(results.SettingChanged)
 def _(result: results.SettingChanged) -> Iterator[str]:
     row = result.row
     yield f"{row.setting.key} = {row.setting.show(row.value)}{'' if row.is_chosen else ' (the default)'}"
 
 
-@lines.register
+@lines.register(results.Json)
 def _(result: results.Json) -> Iterator[str]:
     value = as_data(result.result)
     if not isinstance(value, list):
@@ -238,12 +238,14 @@ def _(result: results.Json) -> Iterator[str]:
 
 def _json(document: bytes) -> str:
     """Return *document* with escapes for all that cannot be seen, which in JSON can only stand in strings."""
-    text = document.decode()
-    return text if text.isprintable() else _UNSEEN.sub(_escape_in_json, text)
+    lines = document.decode().split("\n")  # they end between values only
+    return "\n".join(line if line.isprintable() else _UNSEEN.sub(_escape_in_json, line) for line in lines)
 
 
 def _escape_in_json(sign: re.Match[str]) -> str:
-    return "\n" if sign[0] == "\n" else json.dumps(sign[0])[1:-1]
+    import json  # few texts need it
+
+    return json.dumps(sign[0])[1:-1]
 
 
 def as_data(result: results.Result) -> Any:
@@ -294,8 +296,7 @@ def _columns(text: str) -> int:
     """Return how many columns a terminal needs for *text*."""
     if text.isascii():
         return len(text)
-    # Here, because few lines need it.
-    import unicodedata
+    import unicodedata  # few lines need it
 
     return sum(
         0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text

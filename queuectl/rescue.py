@@ -1,16 +1,23 @@
 """Take back the jobs of workers that have died, once nothing of their commands runs any more."""
 
-import logging
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from queuectl import liveness, logs, processes
+from queuectl import liveness, logs
 from queuectl.errors import StoreError
 from queuectl.job import Job
 from queuectl.stores.base import Store
 
-log = logging.getLogger("queuectl")
+if TYPE_CHECKING:
+    from logging import Logger
+
+
+def _log() -> "Logger":
+    import logging  # here, as what ends processes: nearly every command asks for dead workers, and finds none
+
+    return logging.getLogger("queuectl")
 
 
 def rescue_dead(store: Store, folder: Path) -> list[Job]:
@@ -69,7 +76,7 @@ def publish(store: Store, folder: Path) -> None:
     try:
         store.publish_workers(running)
     except (StoreError, OSError) as error:
-        log.error("cannot say which workers run: %s", error)
+        _log().error("cannot say which workers run: %s", error)
 
 
 def _claims(store: Store) -> defaultdict[str, list[Job]]:
@@ -88,6 +95,8 @@ def _rescue(store: Store, folder: Path, worker_id: str) -> list[Job]:
     held = liveness.hold_dead(folder, worker_id)
     if held is None:
         return []
+    from queuectl import processes
+
     with held:
         jobs = _claims(store)[worker_id]  # not before: it may have claimed another, or its jobs may be taken back
         info = held.info
@@ -100,17 +109,19 @@ def _rescue(store: Store, folder: Path, worker_id: str) -> list[Job]:
         if len(ended) == len(jobs):
             held.remove()
     for job in rescued:
-        log.warning("worker %s died: job %s is %s", info.pid or worker_id, job.id, job.state)
+        _log().warning("worker %s died: job %s is %s", info.pid or worker_id, job.id, job.state)
     return rescued
 
 
 def _end(job: Job, info: liveness.WorkerInfo) -> bool:
     """End what is left of the command of *job*; say whether nothing is."""
+    from queuectl import processes
+
     token = job.claim or ""
     is_noted = info.token == token  # a worker that was killed right after the claim had not noted it yet
     problems = processes.end_all(token, info.session if is_noted else None, info.session_start if is_noted else None)
     if (unseen := processes.why_unseen(info.namespace)) is not None:
         problems.append(unseen)
     if problems:
-        log.error("job %s cannot be taken back: %s", job.id, "; ".join(problems))
+        _log().error("job %s cannot be taken back: %s", job.id, "; ".join(problems))
     return not problems

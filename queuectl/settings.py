@@ -1,6 +1,5 @@
 """The settings: one table of what there is, what it may be and what it means."""
 
-import difflib
 import math
 from typing import Any
 
@@ -183,6 +182,8 @@ def find_setting(name: str) -> Setting:
     key = name.strip().lower().replace("_", "-")
     if key in _BY_NAME:
         return _BY_NAME[key]
+    import difflib
+
     near = difflib.get_close_matches(key, _BY_NAME, n=1)
     keys = ", ".join(setting.key for setting in SETTINGS)
     hint = f'did you mean "{_BY_NAME[near[0]].key}"?' if near else f"the settings are {keys}."

@@ -4,8 +4,6 @@ Pure. Typed decoding takes the bulk at its own speed; what it does not take is r
 place and the words for an error. Whether an id is taken is for the store to say.
 """
 
-import difflib
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Final, NoReturn
@@ -16,7 +14,6 @@ from msgspec import Meta
 from queuectl import relaxed
 from queuectl.errors import DuplicateId, SyntaxProblem, UsageError
 from queuectl.fields import (
-    ID_PATTERN,
     MAX_COMMAND,
     MAX_RETRIES,
     MAX_TIMEOUT_S,
@@ -30,6 +27,8 @@ from queuectl.fields import (
     refuse,
     shown,
 )
+from queuectl.job import ID_PATTERN
+from queuectl.later import later, pattern
 
 #: What a whole job, as ``jobs.json`` has it, says beyond what a new one can be given.
 IGNORED_FIELDS: Final = (
@@ -38,10 +37,9 @@ IGNORED_FIELDS: Final = (
 )
 
 _FIELDS = {name: name.replace("-", "_") for name in relaxed.FIELDS}
-_IGNORED = frozenset(IGNORED_FIELDS)
 _TEXTS = ("id", "command", "cwd")  # elsewhere the word null, which relaxed JSON keeps as text, means not given
-_JSON_BEGINS = re.compile(r"(?:\s++|#[^\n]*+)*+(?P<quote>'?)\s*(?P<bracket>[{\[])")  # after any comments
-_OBJECT_BEGINS = re.compile(r"""\{\s*["']?[\w-]+["']?\s*:""")
+_JSON_BEGINS = pattern(r"(?:\s++|#[^\n]*+)*+(?P<quote>'?)\s*(?P<bracket>[{\[])")  # after any comments
+_OBJECT_BEGINS = pattern(r"""\{\s*["']?[\w-]+["']?\s*:""")
 _LINES_AT_ONCE, _VALUES_AT_ONCE = 256 * 1024, 10_000  # characters; objects
 
 
@@ -231,7 +229,7 @@ def _build(fields: Any, ignored: set[str]) -> JobSpec:
             refuse(f"{field} is given twice: remove one", name, is_name=True)
         if field is not None:
             given[field] = None if value == "null" and field not in _TEXTS else value
-        elif name in _IGNORED:
+        elif name in IGNORED_FIELDS:
             ignored.add(name)
         else:
             refuse(_unknown(name), name, is_name=True)
@@ -246,6 +244,8 @@ def _build(fields: Any, ignored: set[str]) -> JobSpec:
 
 
 def _unknown(name: str) -> str:
+    import difflib
+
     shown, names = relaxed.excerpt(name), dict.fromkeys(_FIELDS.values())
     near = difflib.get_close_matches(name[:64].lower(), names, n=1)
     fix = f"a job has {', '.join(names)}; a command that holds `{shown}:` has to be in quotes"
@@ -265,6 +265,6 @@ def _check(spec: JobSpec, _ignored: set[str]) -> JobSpec:
 
 # Jobs in strict JSON with each field as it is kept; then whole jobs, and fields in their other forms.
 _BULK_READERS: Final[tuple[tuple[Any, Any, Callable[[Any, set[str]], JobSpec]], ...]] = (
-    (msgspec.json.Decoder(list[JobSpec]), msgspec.json.Decoder(JobSpec), _check),
-    (msgspec.json.Decoder(list[_Object]), msgspec.json.Decoder(_Object), _build),
+    (later(lambda: msgspec.json.Decoder(list[JobSpec])), later(lambda: msgspec.json.Decoder(JobSpec)), _check),
+    (later(lambda: msgspec.json.Decoder(list[_Object])), later(lambda: msgspec.json.Decoder(_Object)), _build),
 )

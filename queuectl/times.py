@@ -7,7 +7,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)\s*(d|h|ms|m|s))", re.IGNORECASE)
+from queuectl.later import pattern
+
+_DURATION = pattern(r"(?:(\d+(?:\.\d+)?)\s*(d|h|ms|m|s))", re.IGNORECASE)
 EPOCH_TEXT = "1970-01-01T00:00:00.000Z"  #: for a time that nobody has noted
 _LONGEST_DURATION = 40  # characters; the pattern's cost grows with the square of the length
 _UNIT_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}

@@ -3,7 +3,6 @@
 Pure, and linear in time however the lines come.
 """
 
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import msgspec
 
 from queuectl.errors import SyntaxProblem, UsageError
+from queuectl.later import pattern
 from queuectl.relaxed import CLOSER, CURLY_FIX, CURLY_QUOTES, MAX_DEPTH, check_text
 
 #: The longest command, continuation lines included, in bytes of UTF-8.
@@ -18,12 +18,12 @@ MAX_LINE: Final = 1024 * 1024
 
 _BLANK = " \t\r\n\f\v"
 _ESCAPABLE = frozenset(_BLANK + "\"'\\#{}")
-_BLANKS = re.compile(rf"(?:[{_BLANK}]+|\\\n|,(?=[{{\[]))*")  # the comma: between the objects of `{…} ,{…}`
-_PLAIN = re.compile(rf"[^{_BLANK}\"'\\]+")
-_PLAIN_WORD = re.compile(rf"[^{_BLANK}\"'\\#{{\[{CURLY_QUOTES}][^{_BLANK}\"'\\]*(?=[{_BLANK}])")
-_BRACE = re.compile(r"[{\[]")
-_RAW_STOP = re.compile(r"[{}\[\]\"'\\]")
-_STOP_IN_QUOTES = {"'": re.compile("'"), '"': re.compile(r'["\\]')}
+_BLANKS = pattern(rf"(?:[{_BLANK}]+|\\\n|,(?=[{{\[]))*")  # the comma: between the objects of `{…} ,{…}`
+_PLAIN = pattern(rf"[^{_BLANK}\"'\\]+")
+_PLAIN_WORD = pattern(rf"[^{_BLANK}\"'\\#{{\[{CURLY_QUOTES}][^{_BLANK}\"'\\]*(?=[{_BLANK}])")
+_BRACE = pattern(r"[{\[]")
+_RAW_STOP = pattern(r"[{}\[\]\"'\\]")
+_STOP_IN_QUOTES = {"'": pattern("'"), '"': pattern(r'["\\]')}
 _Step = Callable[[str, int], int]
 
 

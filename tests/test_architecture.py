@@ -23,10 +23,12 @@ LAYERS: tuple[frozenset[str], ...] = (
             "errors",
             "fields",
             "job",
+            "later",
             "lifecycle",
             "relaxed",
             "settings",
             "specs",
+            "strict",
             "times",
             "tokens",
         }
@@ -53,7 +55,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"commands", "completion", "display", "health", "pager", "render", "screen"}),
     frozenset({"drafting", "notices", "observer", "prompt", "script", "shell"}),
-    frozenset({"", "__main__", "cli"}),
+    frozenset({"", "__main__", "cli", "launch"}),
 )
 #: What layer 0 may not import: time, randomness and the outside world come in as arguments.
 IMPURE_MODULES = frozenset(

@@ -10,9 +10,9 @@ import click
 from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import Command
 from queuectl.commands.results import Result, Text
+from queuectl.completion import VARIABLE
 
 PROGRAM = "queuectl"  #: the name under which the script finds the program
-VARIABLE = "_QUEUECTL_COMPLETE"  #: set by the script when it asks
 SHELLS = ("bash", "zsh", "fish")
 #: What is changed in click's scripts: a text of it, and what takes its place.
 CHANGES = {

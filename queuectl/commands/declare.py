@@ -4,9 +4,9 @@ A declaration is plain click; this adds examples to the help, did-you-mean to
 the names, and ``--json`` to what reads.
 """
 
-import difflib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import click
@@ -27,6 +27,8 @@ class UnknownCommand(click.UsageError):
 
     def __init__(self, name: str, known: Sequence[str], ctx: click.Context) -> None:
         path = ctx.command_path.removeprefix("queuectl").strip()
+        import difflib  # here, as everywhere: only mistakes need it
+
         near = difflib.get_close_matches(name, known, n=1)
         if name.endswith((";", "&", "|")):
             hint = f'"{name[-1]}" joins no commands here, each has a line of its own.'
@@ -121,6 +123,37 @@ class Group(click.Group):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples as they would be typed here."""
         write_examples(self.examples, ctx, formatter)
+
+
+class Places(MutableMapping[str, click.Command]):
+    """Commands by their names, and where each is declared: its module is loaded when the command is looked at."""
+
+    def __init__(self, package: str, places: Mapping[str, str]) -> None:
+        """Begin with *places*, such as ``jobs.show``: in the module ``jobs`` of *package* under the name ``show``."""
+        self._package = package
+        self._known: dict[str, str | click.Command] = dict(places)
+
+    def __getitem__(self, name: str) -> click.Command:
+        known = self._known[name]
+        if isinstance(known, str):
+            module, _, attribute = known.partition(".")
+            known = self._known[name] = getattr(import_module(f"{self._package}.{module}"), attribute)
+        return known
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._known[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._known[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 class Number(click.IntRange):

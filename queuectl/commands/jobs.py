@@ -1,6 +1,5 @@
 """The commands about jobs in the queue: list, show, logs, cancel, remove."""
 
-import difflib
 from collections.abc import Callable, Sequence
 
 import click
@@ -25,6 +24,8 @@ def read_states(ctx: click.Context, param: click.Parameter, values: tuple[str, .
     for word in ",".join(values).split(",") if values else ():
         name = word.strip().lower().replace("-", "_")
         if name not in known:
+            import difflib
+
             near = difflib.get_close_matches(name, known, n=1)
             hint = f'did you mean "{near[0]}"?' if near else f"the states are {', '.join(State)}."
             msg = f'no state "{word}": {hint}'

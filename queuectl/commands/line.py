@@ -8,12 +8,10 @@ from collections.abc import Sequence
 
 import click
 
-from queuectl import render, tokens
-from queuectl.commands import nearest, output
+from queuectl.commands import output
 from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import PROGRAM_OPTIONS, Group, UnknownCommand
 from queuectl.commands.root import root
-from queuectl.commands.session import run_program
 from queuectl.errors import ExitCode, JobNotFound, QueueCtlError, SyntaxProblem, UsageError
 
 _REMEDIES = {
@@ -37,8 +35,10 @@ def run_line(line: str | Sequence[str], context: Context) -> int:
     context.advice = None  # of a command that failed
     try:
         if text is not None and text.lstrip().startswith("!"):
+            from queuectl.commands.session import run_program
+
             return run_program(context, text.lstrip()[1:].strip())
-        words = [token.text for token in tokens.split(line)] if isinstance(line, str) else _checked(line)
+        words = _split(line) if isinstance(line, str) else _checked(line)
         if not words:
             return ExitCode.OK
         with root.make_context(context.program, words, obj=context) as call:
@@ -77,6 +77,8 @@ def report(error: Exception, context: Context, text: str | None = None) -> int:
 
         traceback.print_exception(error)
     message, exit_code = _explain(error)
+    from queuectl.commands import nearest  # here, as all that only mistakes need
+
     if isinstance(error, JobNotFound):
         message = nearest.explain(error, context)
     if isinstance(error, UnknownCommand) and nearest.is_job(error.name, context):
@@ -84,6 +86,12 @@ def report(error: Exception, context: Context, text: str | None = None) -> int:
     lines_below, excerpt = _excerpt(error, text)
     context.notify("\n".join([message, *excerpt]), lines_below=lines_below)
     return exit_code
+
+
+def _split(line: str) -> list[str]:
+    from queuectl import tokens  # here, as below: a command line of the system's shell is split already
+
+    return [token.text for token in tokens.split(line)]
 
 
 def _checked(words: Sequence[str]) -> list[str]:
@@ -144,6 +152,8 @@ def _excerpt(error: Exception, text: str | None) -> tuple[int, list[str]]:
         source, offset = text, _place_of(error, text)
     if offset < 0:
         return 0, []
+    from queuectl import render
+
     lines_below = source.count("\n", 0, offset) if source is text else 0
     return lines_below, [f"  {line}" for line in render.point_at(source, offset)]
 
@@ -168,10 +178,14 @@ def _place_of(error: Exception, line: str) -> int:
 
 
 def _place_of_word(wanted: str, line: str) -> int:
+    from queuectl import tokens
+
     return next((word.start for word in tokens.split(line) if word.text.partition("=")[0] == wanted), -1)
 
 
 def _place_of_value(options: Sequence[str], line: str) -> int:
+    from queuectl import tokens
+
     words = tokens.split(line)
     for word, following in zip(words, [*words[1:], None], strict=True):
         name, equals, _ = word.text.partition("=")

@@ -1,6 +1,5 @@
 """What a person may have meant by an id that no job has."""
 
-import difflib
 from contextlib import suppress
 from itertools import islice
 
@@ -26,6 +25,8 @@ def explain(error: JobNotFound, context: Context) -> str:
     with suppress(QueueCtlError, OSError):
         if isinstance(wanted, str) and context.is_small:
             jobs = sorted(context.store.jobs(), key=lambda job: job.state.is_final)
+            import difflib
+
             near = difflib.get_close_matches(wanted, [job.id for job in islice(jobs, _MOST)], n=1)
             if near:
                 return f'No job "{wanted}": did you mean "{near[0]}"? "list" shows all jobs.'

@@ -7,7 +7,6 @@ command says is seen before the next command runs, and in the right order.
 import codecs
 import contextlib
 import os
-import select
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -91,6 +90,8 @@ def draw_progress(line: str) -> None:
 
     The caller may hold the lock of the queue, and a person may have stopped the terminal with Ctrl-S.
     """
+    import select  # only where progress is seen
+
     with contextlib.suppress(OSError, ValueError):
         if select.select([], [sys.stderr], [], 0)[1]:
             sys.stderr.write(f"\r{line}\x1b[K" if line else "\r\x1b[K")

@@ -2,19 +2,8 @@
 
 import click
 
-from queuectl.commands.completion_script import completion
-from queuectl.commands.config import config
 from queuectl.commands.context import Context, Mode
-from queuectl.commands.declare import Group
-from queuectl.commands.dlq import dlq
-from queuectl.commands.doctor import doctor
-from queuectl.commands.enqueue import enqueue
-from queuectl.commands.jobs import cancel, list_jobs, logs, remove, show
-from queuectl.commands.service import service
-from queuectl.commands.session import leave, show_help, source
-from queuectl.commands.status import status
-from queuectl.commands.wait import wait
-from queuectl.commands.workers import worker
+from queuectl.commands.declare import Group, Places
 
 _KEYS = (
     ("Tab, →", "complete a word; take the suggestion from the history"),
@@ -51,26 +40,28 @@ root = _Root(
     help="Run shell commands in the background: enqueue them, start workers, look at what became of them.",
     examples=("enqueue '{id: job1, command: \"echo Hello\"}'", "worker start --count 2", "status"),
     subcommand_metavar="COMMAND [ARGS]...",
+    commands=Places(
+        __package__,
+        {
+            "enqueue": "enqueue.enqueue",
+            "list": "jobs.list_jobs",
+            "show": "jobs.show",
+            "logs": "jobs.logs",
+            "status": "status.status",
+            "wait": "wait.wait",
+            "cancel": "jobs.cancel",
+            "remove": "jobs.remove",
+            "delete": "jobs.remove",
+            "dlq": "dlq.dlq",
+            "worker": "workers.worker",
+            "config": "config.config",
+            "doctor": "doctor.doctor",
+            "source": "session.source",
+            "service": "service.service",
+            "completion": "completion_script.completion",
+            "help": "session.show_help",
+            "exit": "session.leave",
+            "quit": "session.leave",
+        },
+    ),
 )
-for _name, _command in (
-    ("enqueue", enqueue),
-    ("list", list_jobs),
-    ("show", show),
-    ("logs", logs),
-    ("status", status),
-    ("wait", wait),
-    ("cancel", cancel),
-    ("remove", remove),
-    ("delete", remove),
-    ("dlq", dlq),
-    ("worker", worker),
-    ("config", config),
-    ("doctor", doctor),
-    ("source", source),
-    ("service", service),
-    ("completion", completion),
-    ("help", show_help),
-    ("exit", leave),
-    ("quit", leave),
-):
-    root.add_command(_command, _name)

@@ -8,13 +8,15 @@ are durable at the latest after the next ``flush``.
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from queuectl.job import Claim, Job, Outcome, State
-from queuectl.settings import Settings, Value
-from queuectl.specs import JobSpec
+
+if TYPE_CHECKING:
+    from queuectl.settings import Settings, Value
+    from queuectl.specs import JobSpec
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -61,7 +63,7 @@ class Store(Protocol):
 
     # -- people and programs: durable when they return --
 
-    def enqueue(self, specs: Sequence[JobSpec], *, now: datetime) -> list[str]:
+    def enqueue(self, specs: "Sequence[JobSpec]", *, now: datetime) -> list[str]:
         """Add all of *specs* or none, in their order; return their ids, made where none was given.
 
         Raises ``DuplicateId`` if an id is taken, in the queue or the DLQ.
@@ -91,7 +93,7 @@ class Store(Protocol):
         """Forget waiting or ended jobs; all or none. Raises ``JobNotFound``, or ``Conflict`` for a running one."""
         ...
 
-    def set_setting(self, key: str, value: Value) -> None:
+    def set_setting(self, key: str, value: "Value") -> None:
         """Choose *value*, already checked, for the setting *key*."""
         ...
 
@@ -101,7 +103,7 @@ class Store(Protocol):
 
     # -- reading: one moment's view, without keeping others waiting --
 
-    def settings(self) -> Settings:
+    def settings(self) -> "Settings":
         """Return the settings in force."""
         ...
 

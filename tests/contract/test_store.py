@@ -8,8 +8,7 @@ import msgspec
 import pytest
 
 from queuectl.errors import Conflict, DuplicateId, ExitCode, JobNotFound, QueueCtlError
-from queuectl.fields import ID_PATTERN
-from queuectl.job import MAX_ERROR, Job, Outcome, State
+from queuectl.job import ID_PATTERN, MAX_ERROR, Job, Outcome, State
 from queuectl.specs import JobSpec
 from queuectl.stores.base import Store
 from queuectl.times import to_text

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import filelock
 import pytest
 
-from queuectl.stores.local import bells, disk, folder, lock
+from queuectl.stores.local import bells, disk, folder, latch
 
 #: Calls that name a path, and those that name an open file.
 BY_PATH = ("stat", "lstat", "mkdir", "chmod", "unlink", "replace", "rename", "scandir", "listdir")
@@ -69,7 +69,7 @@ class System:
         monkeypatch.setattr(os, "urandom", lambda size: self._random.randbytes(size))
         monkeypatch.setattr(io, "open", self._by_path("read", io.open))
         monkeypatch.setattr(disk, "preallocate", self._by_file("preallocate", lambda fd, size: None))
-        monkeypatch.setattr(lock, "lock_descriptor", self._by_file("lock", filelock.lock_descriptor))
+        monkeypatch.setattr(latch, "lock_descriptor", self._by_file("lock", filelock.lock_descriptor))
         self.boot = THIS_BOOT
         monkeypatch.setattr(disk, "boot_id", lambda: self.boot)
         monkeypatch.setattr(folder, "file_system", lambda path: "ext4")

@@ -1,6 +1,5 @@
 """``config.json`` and ``worker_pids.json``: small files that are replaced whole."""
 
-import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,9 +9,8 @@ import msgspec
 
 from queuectl.errors import StoreDamaged, StoreError, UsageError
 from queuectl.settings import Settings, Value, check_value, find_setting, resolve
-from queuectl.stores.local import disk, foreign
+from queuectl.stores.local import disk
 
-log = logging.getLogger("queuectl")
 _Stamp = tuple[int, int, int] | None
 
 
@@ -36,7 +34,9 @@ class ConfigFile:
             except (StoreError, OSError) as error:
                 if self._settings is None or not self.is_tolerant:
                     raise
-                log.error("%s The settings from before hold.", error)
+                import logging  # costs more than all of this module, and only workers come here
+
+                logging.getLogger("queuectl").error("%s The settings from before hold.", error)
             self._stamp = stamp
         return self._settings
 
@@ -78,6 +78,8 @@ def read_settings(content: bytes) -> dict[str, Value]:
 
 def read_pairs(content: bytes) -> list[tuple[str, Any]]:
     """Return what *content* says, in its order; raise ``UsageError`` with the place if it is not an object."""
+    from queuectl.stores.local import foreign  # here: hardly any queue has settings of its own
+
     try:
         found = foreign.read_json(content, _Pairs)
     except foreign.Unreadable as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from queuectl.errors import StoreDamaged
+from queuectl.later import pattern
 from queuectl.stores.local import disk, records
 from queuectl.stores.local.records import File, Layout, Write
 from queuectl.stores.local.transactions import Transaction, combined
@@ -23,7 +24,7 @@ APPLIED_SIZE = 1024
 _CHECKSUM_SIZE = 9
 REPLACED = ("jobs.json", "dlq.json", "config.json", "worker_pids.json", "journal.jsonl")  #: by ``disk.replace``
 KEPT = "kept-"  #: the beginning of the name of what a repair has not taken over, and replaces too
-_LITTER = re.compile(rf"\.({'|'.join(map(re.escape, REPLACED))}|{KEPT}[-0-9a-zTZ]+\.txt)\.[0-9]+\.tmp")
+_LITTER = pattern(rf"\.({'|'.join(map(re.escape, REPLACED))}|{KEPT}[-0-9a-zTZ]+\.txt)\.[0-9]+\.tmp")
 
 
 class FileMark(msgspec.Struct, frozen=True):

@@ -14,8 +14,7 @@ import msgspec
 
 from queuectl import times
 from queuectl.errors import QueueCtlError
-from queuectl.fields import ID_PATTERN
-from queuectl.job import Job, State
+from queuectl.job import ID_PATTERN, Job, State
 from queuectl.stores.local.records import File, encode_job
 
 #: What others call a state; ours are read as they are.

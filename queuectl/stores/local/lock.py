@@ -14,10 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from filelock import lock_descriptor, unlock_descriptor
-
 from queuectl.errors import StoreBusy
-from queuectl.stores.local import disk
+from queuectl.stores.local import disk, latch
 
 COMMAND_DEADLINE_S = 10.0
 _GATE_PAUSES_S = (0.0002, 0.002)  #: first and longest sleep of those who wait at the gate
@@ -42,7 +40,7 @@ class QueueLock:
         """Take the lock; raise ``StoreBusy`` at the deadline."""
         try:
             while True:
-                if not lock_descriptor(self._fd, blocking=False):
+                if not latch.lock_descriptor(self._fd, blocking=False):
                     self._wait()
                 if os.fstat(self._fd).st_nlink:
                     return
@@ -52,7 +50,7 @@ class QueueLock:
                 self._fd = fd
         except BaseException:
             for fd in (self._fd, self._gate):  # Ctrl-C may have come just after one was taken
-                unlock_descriptor(fd)
+                latch.unlock_descriptor(fd)
             raise
 
     def __exit__(
@@ -62,7 +60,11 @@ class QueueLock:
 
     def release(self) -> None:
         """Let others have the lock."""
-        unlock_descriptor(self._fd)
+        latch.unlock_descriptor(self._fd)
+
+    def is_taken(self) -> bool:
+        """Whether another process holds it now; not to be asked by who holds it."""
+        return is_held(self._fd)
 
     def close(self) -> None:
         """Let go of the descriptors."""
@@ -77,14 +79,14 @@ class QueueLock:
         try:
             self._poll((self._fd,), _LOCK_PAUSES_S, deadline)
         finally:
-            unlock_descriptor(self._gate)
+            latch.unlock_descriptor(self._gate)
 
     def _poll(self, fds: tuple[int, ...], pauses_s: tuple[float, float], deadline: float | None) -> int:
         """Return the first of *fds* that could be locked."""
         pause_s, longest_s = pauses_s
         while True:
             for fd in fds:
-                if lock_descriptor(fd, blocking=False):
+                if latch.lock_descriptor(fd, blocking=False):
                     return fd
             if deadline is not None and time.monotonic() > deadline:
                 msg = (

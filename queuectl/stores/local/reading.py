@@ -1,20 +1,23 @@
 """Reading the queue as it is at one moment, without keeping others waiting."""
 
-import mmap
+import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
 
 from queuectl.job import Job
-from queuectl.stores.local import records
+from queuectl.stores.local import disk, records
 from queuectl.stores.local.engine import Engine
+from queuectl.stores.local.files import mark_of
+from queuectl.stores.local.journal import HEADER_SIZE, Header
 from queuectl.stores.local.records import File, Head
 from queuectl.stores.local.transactions import put_over
 
 _FEW = 16  #: up to so many ids are searched for one by one
-_ANY_ID = re.compile(rb'^[ ,]\{"id":"([^"]+)"', re.MULTILINE)
+_ANY_ID = rb'(?m)^[ ,]\{"id":"([^"]+)"'
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -33,6 +36,49 @@ class Line(NamedTuple):
     offset: int
     width: int
     body: bytes
+
+
+def content(engine: Engine, which: Collection[File] = tuple(File)) -> Mapping[File, bytes | bytearray]:
+    """Return the files as they stand during the call; what the engine knows is not always brought up to date."""
+    return _at_rest(engine, which) or snapshot(engine, which)
+
+
+def _at_rest(engine: Engine, which: Collection[File]) -> dict[File, bytes] | None:
+    """Return the files if they are everything there is, None unless that can be told without the lock.
+
+    Nothing becomes part of the files that was not in the journal before, and an
+    empty journal that has had anything in it is of another generation. So under
+    one generation, empty before and after, no process of ours has written to the
+    files, and anybody else's lock and changes show.
+    """
+    with suppress(OSError):  # whoever holds the lock can say what is wrong
+        if engine.lock.is_taken() or (generation := _resting_generation(engine)) is None:
+            return None
+        applied = engine.files.applied(generation)
+        if applied is None or applied.is_unsettled or applied.position != HEADER_SIZE:
+            return None
+        data = {}
+        for file in which:
+            data[file], status = disk.read_file(engine.files.path(file))
+            if mark_of(status) != applied.marks[file]:
+                return None
+        is_same = engine.files.marks() == applied.marks and _resting_generation(engine) == generation
+        return data if is_same and not engine.lock.is_taken() else None
+    return None
+
+
+def _resting_generation(engine: Engine) -> str | None:
+    """Return the generation of the journal if it is empty."""
+    fd = disk.open_to_read(engine.journal.path)
+    try:
+        raw = disk.read_at(fd, HEADER_SIZE + 1, 0)
+    finally:
+        os.close(fd)
+    if len(raw) != HEADER_SIZE:
+        return None
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(raw, type=Header).generation
+    return None
 
 
 def snapshot(engine: Engine, which: Collection[File] = tuple(File)) -> dict[File, bytearray]:
@@ -103,9 +149,11 @@ def _search(engine: Engine, file: File, wanted: Collection[bytes]) -> Iterator[t
     """Yield (id, offset) of the lines of *file* that begin with one of *wanted*."""
     if not engine.picture.layouts[file].end:
         return  # a file of zero bytes cannot be mapped
+    import mmap  # here, and the pattern where it is used: most commands look for no job
+
     with engine.files.path(file).open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if len(wanted) > _FEW:
-            for match in _ANY_ID.finditer(data):
+            for match in re.finditer(_ANY_ID, data):
                 if match[1] in wanted:
                     yield match[1], match.start()
             return
@@ -120,4 +168,4 @@ def _search(engine: Engine, file: File, wanted: Collection[bytes]) -> Iterator[t
 
 def all_ids(data: bytes | bytearray) -> set[str]:
     """Return the ids of all jobs in *data*, a file in our form."""
-    return {raw.decode() for raw in _ANY_ID.findall(data)}
+    return {raw.decode() for raw in re.findall(_ANY_ID, data)}

@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 
 from queuectl import times
-from queuectl.fields import ID_PATTERN
-from queuectl.job import Job
+from queuectl.job import ID_PATTERN, Job
 from queuectl.stores.local import foreign
 from queuectl.stores.local.records import File
 

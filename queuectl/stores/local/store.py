@@ -2,23 +2,28 @@
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from queuectl import lifecycle
 from queuectl.errors import JobNotFound
 from queuectl.job import Claim, Job, Outcome, State
 from queuectl.settings import Settings, Value
-from queuectl.specs import JobSpec
-from queuectl.stores.base import Observation, Settlement
-from queuectl.stores.local import bells, folder, intake, reading, records
+from queuectl.stores.local import bells, folder, reading, records
 from queuectl.stores.local.bells import Bell
 from queuectl.stores.local.config import ConfigFile, write_pids
 from queuectl.stores.local.engine import Engine
-from queuectl.stores.local.observing import Observing
 from queuectl.stores.local.plan import Plan
 from queuectl.stores.local.reading import Found
 from queuectl.stores.local.records import File
-from queuectl.stores.local.work import Work
+
+if TYPE_CHECKING:
+    from queuectl.specs import JobSpec
+    from queuectl.stores.base import Observation, Settlement
+    from queuectl.stores.local.intake import Intake
+    from queuectl.stores.local.observing import Observing
+    from queuectl.stores.local.work import Work
 
 
 class LocalStore:
@@ -30,13 +35,30 @@ class LocalStore:
         self._workers = self.folder / folder.WORKERS
         self._engine = Engine(self.folder)
         self._config = ConfigFile(self.folder)
-        self._intake = intake.Intake(self._engine)
-        self._work = Work(self._engine)
-        self._observing = Observing(self._engine)
+
+    # Each is made, and its module loaded, when it is first needed: a command needs at most one of them.
+
+    @cached_property
+    def _intake(self) -> "Intake":
+        from queuectl.stores.local.intake import Intake
+
+        return Intake(self._engine)
+
+    @cached_property
+    def _work(self) -> "Work":
+        from queuectl.stores.local.work import Work
+
+        return Work(self._engine)
+
+    @cached_property
+    def _observing(self) -> "Observing":
+        from queuectl.stores.local.observing import Observing
+
+        return Observing(self._engine)
 
     # -- people and programs --
 
-    def enqueue(self, specs: Sequence[JobSpec], *, now: datetime) -> list[str]:
+    def enqueue(self, specs: "Sequence[JobSpec]", *, now: datetime) -> list[str]:
         """Add all of *specs* or none; see ``Store``."""
         if not specs:
             return []
@@ -147,7 +169,7 @@ class LocalStore:
         wanted = set(State if states is None else states)
         files = [file for file in File if wanted - ({State.DEAD} if file is File.JOBS else set(State) - {State.DEAD})]
         chosen = []
-        for file, content in reading.snapshot(self._engine, files).items():
+        for file, content in reading.content(self._engine, files).items():
             for line in reading.lines(self._engine, file, content):
                 if line.head.state in wanted:
                     chosen.append((line.head.seq, line.body))
@@ -157,7 +179,7 @@ class LocalStore:
     def counts(self) -> dict[State, int]:
         """Return how many jobs are in each state; see ``Store``."""
         counts = dict.fromkeys(State, 0)
-        for file, content in reading.snapshot(self._engine).items():
+        for file, content in reading.content(self._engine).items():
             for line in reading.lines(self._engine, file, content):
                 counts[line.head.state] += 1
         return counts
@@ -166,7 +188,7 @@ class LocalStore:
         """Return what differs once anything has changed; see ``Store``."""
         return folder.stamp(self.folder)
 
-    def observe(self) -> Observation:
+    def observe(self) -> "Observation":
         """Return what has changed since the last look; see ``Store``."""
         return self._observing.look()
 
@@ -174,6 +196,9 @@ class LocalStore:
 
     def prepare_for_work(self) -> None:
         """Load the index; see ``Store``."""
+        # What else is loaded on use is loaded now: weeks later its file may be that of another version.
+        from queuectl.stores.local import foreign  # noqa: F401
+
         self._engine.lock.deadline_s = None
         self.settings()
         self._config.is_tolerant = True
@@ -201,7 +226,7 @@ class LocalStore:
         """Give *claim* the first ready job; see ``Store``."""
         return self._work.exchange(None, None, next_claim=claim, policy=self.settings().retry_policy, now=now).next
 
-    def settle(self, job: Job, outcome: Outcome, *, next_claim: Claim | None, now: datetime) -> Settlement:
+    def settle(self, job: Job, outcome: Outcome, *, next_claim: Claim | None, now: datetime) -> "Settlement":
         """Record an outcome and claim the next job; see ``Store``."""
         return self._work.exchange(job, outcome, next_claim=next_claim, policy=self.settings().retry_policy, now=now)
 

@@ -13,9 +13,8 @@ import msgspec
 
 from queuectl import times
 from queuectl.errors import StoreDamaged
-from queuectl.fields import ID_PATTERN
-from queuectl.job import Job, State
-from queuectl.stores.local import foreign, records
+from queuectl.job import ID_PATTERN, Job, State
+from queuectl.stores.local import records
 from queuectl.stores.local.records import File, Layout
 from queuectl.stores.local.transactions import Transaction
 
@@ -167,6 +166,8 @@ def latest_of(transactions: Iterable[Transaction]) -> dict[int, Job | None]:
 
 def _read_foreign(path: Path, content: bytes | bytearray, file: File) -> list[Job]:
     """Read *content* as JSON in whatever layout; raise ``StoreDamaged`` with the place if it is not a list of jobs."""
+    from queuectl.stores.local import foreign  # here: hardly any queue has been edited
+
     jobs: list[Job] = []
     try:
         entries = foreign.entries(content)

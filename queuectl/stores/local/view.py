@@ -12,10 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
-from filelock import lock_descriptor, unlock_descriptor
 
 from queuectl.errors import StoreDamaged
-from queuectl.stores.local import disk
+from queuectl.stores.local import disk, latch
 from queuectl.stores.local.files import FileMark, mark_of, read_applied
 from queuectl.stores.local.journal import HEADER_SIZE, Body, Header, Journal
 from queuectl.stores.local.records import File
@@ -99,13 +98,13 @@ def held(folder: Path, deadline_s: float) -> Iterator[bool]:
         return
     until = time.monotonic() + deadline_s
     try:
-        while not (is_held := lock_descriptor(fd, blocking=False)) and time.monotonic() < until:
+        while not (is_held := latch.lock_descriptor(fd, blocking=False)) and time.monotonic() < until:
             time.sleep(_LOOK_AGAIN_S)
         try:
             yield is_held
         finally:
             if is_held:
-                unlock_descriptor(fd)
+                latch.unlock_descriptor(fd)
     finally:
         os.close(fd)
 
