@@ -26,7 +26,7 @@ from queuectl.liveness import (
     read_workers,
     workers_folder,
 )
-from queuectl.stores.local import bells
+from queuectl.stores.local import bells, latch
 
 ROOT = Path(__file__).resolve().parents[2]
 #: A worker that does nothing but live, and a command of it.
@@ -240,7 +240,7 @@ def test_a_file_system_without_locks_is_refused(data_dir: Path, monkeypatch: pyt
     def refuse(fd: int, *, blocking: bool) -> bool:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("queuectl.liveness.lock_descriptor", refuse)
+    monkeypatch.setattr(latch, "lock_descriptor", refuse)
 
     with pytest.raises(StoreUnavailable, match="cannot hold locks"):
         create(data_dir)

@@ -154,7 +154,7 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         "a checksum over each header",
-        "journal:Journal._read_header",
+        "journal:whole_header",
         "header.sum == _header_sum(header) and",
         "",
         "damage",

@@ -128,13 +128,10 @@ class Journal:
         self.end = self.durable = HEADER_SIZE if self.header else 0
 
     def _read_header(self, raw: bytes) -> Header | None:
-        try:
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
             _check_format(self.path, raw)
-            header = _decode_header(raw)
-            if header.sum == _header_sum(header) and len(raw) == HEADER_SIZE and raw.endswith(b"\n"):
-                return header
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            pass  # judged below
+        if (header := whole_header(raw)) is not None:
+            return header
         if os.fstat(self._fd).st_size <= HEADER_SIZE:
             return None  # a renewal that was cut short: the files were synced before it began
         msg = (
@@ -282,6 +279,16 @@ class Journal:
         """
         with contextlib.suppress(OSError):
             disk.preallocate(self._fd, RENEW_AT + (1 << 20))
+
+
+def whole_header(raw: bytes) -> Header | None:
+    """Return the header that *raw* is, None if it is not wholly one of ours."""
+    try:
+        header = _decode_header(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    is_whole = header.sum == _header_sum(header) and len(raw) == HEADER_SIZE and raw.endswith(b"\n")
+    return header if is_whole and header.queuectl <= FORMAT else None
 
 
 def refuse_newer(path: Path) -> None:

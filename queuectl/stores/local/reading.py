@@ -12,7 +12,7 @@ from queuectl.job import Job
 from queuectl.stores.local import disk, records
 from queuectl.stores.local.engine import Engine
 from queuectl.stores.local.files import mark_of
-from queuectl.stores.local.journal import HEADER_SIZE, Header
+from queuectl.stores.local.journal import HEADER_SIZE, whole_header
 from queuectl.stores.local.records import File, Head
 from queuectl.stores.local.transactions import put_over
 
@@ -74,11 +74,8 @@ def _resting_generation(engine: Engine) -> str | None:
         raw = disk.read_at(fd, HEADER_SIZE + 1, 0)
     finally:
         os.close(fd)
-    if len(raw) != HEADER_SIZE:
-        return None
-    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-        return msgspec.json.decode(raw, type=Header).generation
-    return None
+    header = whole_header(raw)
+    return header.generation if header is not None else None
 
 
 def snapshot(engine: Engine, which: Collection[File] = tuple(File)) -> dict[File, bytearray]:
