@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,10 @@ from queuectl.stores.local.journal import HEADER_SIZE, whole_header
 from queuectl.stores.local.records import File, Head
 from queuectl.stores.local.transactions import put_over
 
+if TYPE_CHECKING:
+    from mmap import mmap
+
+_SMALL = 4 << 20  # bytes that are read at once to find one job
 _FEW = 16  #: up to so many ids are searched for one by one
 _ANY_ID = rb'(?m)^[ ,]\{"id":"([^"]+)"'
 
@@ -38,13 +42,25 @@ class Line(NamedTuple):
     body: bytes
 
 
+def glance(engine: Engine, id: str) -> Job | None:
+    """Return the job called *id* if it can be found without the lock; None says nothing."""
+    raw = id.encode(errors="surrogatepass")
+    for data in (_at_rest(engine, tuple(File), limit=_SMALL) or {}).values():
+        for offset in _places(data, raw):
+            with suppress(msgspec.MsgspecError, ValueError):  # whoever holds the lock knows the words for it
+                return records.decode_job(data[offset + 1 : data.index(b"\n", offset)])
+    return None
+
+
 def content(engine: Engine, which: Collection[File] = tuple(File)) -> Mapping[File, bytes | bytearray]:
     """Return the files as they stand during the call; what the engine knows is not always brought up to date."""
     return _at_rest(engine, which) or snapshot(engine, which)
 
 
-def _at_rest(engine: Engine, which: Collection[File]) -> dict[File, bytes] | None:
+def _at_rest(engine: Engine, which: Collection[File], *, limit: int | None = None) -> dict[File, bytes] | None:
     """Return the files if they are everything there is, None unless that can be told without the lock.
+
+    None also if one has more than *limit* bytes.
 
     Nothing becomes part of the files that was not in the journal before, and an
     empty journal that has had anything in it is of another generation. So under
@@ -56,6 +72,8 @@ def _at_rest(engine: Engine, which: Collection[File]) -> dict[File, bytes] | Non
             return None
         applied = engine.files.applied(generation)
         if applied is None or applied.is_unsettled or applied.position != HEADER_SIZE:
+            return None
+        if limit is not None and any(mark.size > limit for mark in applied.marks.values()):
             return None
         data = {}
         for file in which:
@@ -146,21 +164,26 @@ def _search(engine: Engine, file: File, wanted: Collection[bytes]) -> Iterator[t
     """Yield (id, offset) of the lines of *file* that begin with one of *wanted*."""
     if not engine.picture.layouts[file].end:
         return  # a file of zero bytes cannot be mapped
-    import mmap  # here, and the pattern where it is used: most commands look for no job
+    from mmap import ACCESS_READ, mmap  # here, because most commands look for no job under the lock
 
-    with engine.files.path(file).open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with engine.files.path(file).open("rb") as opened, mmap(opened.fileno(), 0, access=ACCESS_READ) as data:
         if len(wanted) > _FEW:
             for match in re.finditer(_ANY_ID, data):
                 if match[1] in wanted:
                     yield match[1], match.start()
             return
         for raw in wanted:
-            needle = b'{"id":"%b"' % raw
-            place = -1
-            while (place := data.find(needle, place + 1)) >= 0:
-                # Such text can stand in the middle of a line too, as an environment.
-                if data[place - 2 : place] in (b"\n ", b"\n,"):
-                    yield raw, place - 1
+            yield from ((raw, offset) for offset in _places(data, raw))
+
+
+def _places(data: "bytes | mmap", raw: bytes) -> Iterator[int]:
+    """Yield the offsets of the lines in *data* that begin with the id *raw*."""
+    needle = b'{"id":"%b"' % raw
+    place = -1
+    while (place := data.find(needle, place + 1)) >= 0:
+        # Such text can stand in the middle of a line too, as an environment.
+        if data[place - 2 : place] in (b"\n ", b"\n,"):
+            yield place - 1
 
 
 def all_ids(data: bytes | bytearray) -> set[str]:
