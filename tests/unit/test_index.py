@@ -3,13 +3,13 @@
 from datetime import timedelta
 from typing import NamedTuple
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from queuectl.job import State
 from queuectl.stores.local.index import Place, ReadyIndex
-from queuectl.stores.local.records import Head
+from queuectl.stores.local.records import Head, Stretch
 from queuectl.times import to_text
 from tests.samples import NOW
 
@@ -191,3 +191,30 @@ def test_an_empty_index_has_nothing() -> None:
     assert index.next_due() is None
     assert index.running == {}
     assert Place(1, 2).run_at is None
+
+
+@given(st.lists(st.sampled_from([*State]), min_size=1, max_size=12), st.lists(st.booleans(), min_size=12, max_size=12))
+def test_many_jobs_at_once_are_as_one_by_one(states: list[State], waits: list[bool]) -> None:
+    now = to_text(NOW)
+    heads = [
+        Head(f"j{seq}", state, seq, now if wait and state is State.FAILED else None, "claim")
+        for seq, (state, wait) in enumerate(zip(states, waits, strict=False), start=1)
+    ]
+    places = [list(range(100, 100 + 10 * len(heads), 10)), [10] * len(heads)]
+    at_once, one_by_one = ReadyIndex(), ReadyIndex()
+    for part in (slice(0, 5), slice(5, None)):
+        if heads[part]:
+            at_once.extend(Stretch(heads[part], places[0][part], places[1][part]))
+    for one, offset, width in zip(heads, *places, strict=True):
+        one_by_one.note(one, offset, width)
+
+    def drained(index: ReadyIndex) -> list[tuple[int, int, int]]:
+        found = []
+        while (ready := index.first_ready(now)) is not None:
+            seq, place = ready
+            found.append((seq, place.offset, place.width))
+            index.note(Head(f"j{seq}", State.COMPLETED, seq), place.offset, place.width)
+        return found
+
+    assert at_once.running.keys() == one_by_one.running.keys()
+    assert drained(at_once) == drained(one_by_one)

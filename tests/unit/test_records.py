@@ -1,6 +1,7 @@
 """Lines and files, byte by byte."""
 
 import json
+from collections import Counter
 
 import msgspec
 import pytest
@@ -206,6 +207,24 @@ def test_what_is_not_our_form_is_not_scanned(text: str) -> None:
     else:
         with pytest.raises(ValueError, match=r".+"):
             list(records.scan(data))
+        for id in ("a", "b"):
+            data = data.replace(b'"id":"%b"' % id.encode(), b'"id":"%b","state":"pending","seq":1' % id.encode())
+        with pytest.raises(ValueError, match=r".+"):  # a msgspec error is one, too
+            list(records.stretches(data))
+
+
+@given(st.lists(bodies, max_size=30), st.data())
+def test_many_at_once_are_as_one_by_one(content: list[bytes], draw: st.DataObject) -> None:
+    data, layout = whole(content)
+    changed = bytearray(data)
+    for number, (offset, width, _) in enumerate(records.scan(data)):
+        if number and draw.draw(st.booleans()):
+            make(changed, layout, [records.blank(File.JOBS, offset, width)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "_STRETCH", draw.draw(st.sampled_from([1, 300, 2000, 1 << 18])))
+        found = [one for stretch in records.stretches(changed) for one in zip(*stretch, strict=True)]
+    assert found == [(records.decode_head(body), offset, width) for offset, width, body in records.scan(changed)]
+    assert records.states(changed) == Counter(head.state for head, _, _ in found)
 
 
 def test_a_job_lives_its_whole_life_in_its_place() -> None:

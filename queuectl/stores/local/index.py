@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_left
 
 from queuectl.job import State
-from queuectl.stores.local.records import Head
+from queuectl.stores.local.records import Head, Stretch
 
 
 class Place:
@@ -66,6 +66,19 @@ class ReadyIndex:
                 heapq.heappush(self._ready, seq)
             else:
                 heapq.heappush(self._due, (head.run_at, seq))
+
+    def extend(self, stretch: Stretch) -> None:
+        """Take account of many lines, as ``note`` does of each."""
+        heads = stretch.heads
+        seqs = [head.seq for head in heads]
+        is_bulk = not any(head.state is not State.PENDING or head.run_at for head in heads)
+        if is_bulk and seqs[0] > (self._seqs[-1] if self._seqs else -1) and seqs == sorted(set(seqs)):
+            self._seqs.extend(seqs)
+            self._offsets.extend(stretch.offsets)
+            self._widths.extend(stretch.widths)
+        else:
+            for head, offset, width in zip(*stretch, strict=True):
+                self.note(head, offset, width)
 
     def drop(self, seq: int, offset: int) -> None:
         """Take account of the line of job *seq* at *offset* being blanked: gone, unless it has moved before."""

@@ -2,18 +2,19 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from queuectl.job import Job
+from queuectl.job import Job, State
 from queuectl.stores.local import disk, records
 from queuectl.stores.local.engine import Engine
 from queuectl.stores.local.files import mark_of
 from queuectl.stores.local.journal import HEADER_SIZE, whole_header
-from queuectl.stores.local.records import File, Head
+from queuectl.stores.local.records import File, Head, Stretch
 from queuectl.stores.local.transactions import put_over
 
 if TYPE_CHECKING:
@@ -120,6 +121,24 @@ def whole(engine: Engine, file: File) -> bytearray:
     data = {file: engine.files.read_all(file)}
     put_over(data, engine.journal.read(engine.applied_position(), engine.journal.end))
     return data[file]
+
+
+def states(engine: Engine, file: File, content: bytes | bytearray) -> Counter[State]:
+    """Count the jobs in *content*, a snapshot of *file*, by state. Raises ``StoreDamaged`` as ``lines`` does."""
+    try:
+        return records.states(content) if content else Counter()
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return Counter(line.head.state for line in lines(engine, file, content))
+
+
+def stretches(engine: Engine, file: File, content: bytes | bytearray) -> Iterator[Stretch]:
+    """Yield the jobs in *content*, a snapshot of *file*. Raises ``StoreDamaged`` at a line that is none."""
+    try:
+        yield from records.stretches(content)
+    except (ValueError, msgspec.MsgspecError):
+        for _ in lines(engine, file, content):  # which knows the place
+            pass
+        raise engine.damaged(file, 0) from None
 
 
 def lines(engine: Engine, file: File, content: bytes | bytearray) -> Iterator[Line]:

@@ -5,9 +5,11 @@ A line is a space (the first) or a comma (all others), the object, padding and
 a newline. Pure: works on bytes and offsets, opens nothing.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from itertools import islice
+from itertools import accumulate, islice
+from typing import NamedTuple
 
 import msgspec
 
@@ -40,7 +42,15 @@ class Head(msgspec.Struct, frozen=True):
     claim: str | None = None
 
 
+class _Standing(msgspec.Struct, gc=False):
+    """What is counted of a job."""
+
+    state: State
+
+
 decode_head = msgspec.json.Decoder(Head).decode
+_decode_heads = msgspec.json.Decoder(list[Head]).decode
+_decode_standings = msgspec.json.Decoder(list[_Standing]).decode
 
 
 def head_of(job: Job) -> Head:
@@ -109,6 +119,7 @@ def decode_job(body: bytes | msgspec.Raw) -> Job:
 
 _BETWEEN = b" " * ROOM + b"\n,"  # a line and the next: as wide as ``width_of`` says
 _LINES_AT_ONCE = 512
+_STRETCH = 1 << 18  # bytes
 
 
 def width_of(body: bytes) -> int:
@@ -190,20 +201,60 @@ def put_over(content: bytearray, writes: Iterable[Write]) -> None:
         content[write.offset : write.end] = write.to_bytes()
 
 
+def states(data: bytes | bytearray) -> Counter[State]:
+    """Count the jobs in *data*, a whole file, by state. Raises ``msgspec.MsgspecError`` if they are not an array."""
+    return Counter([each.state for each in _decode_standings(data)])
+
+
+class Stretch(NamedTuple):
+    """Some jobs that follow each other in a file: their heads, and where each line begins and how wide it is."""
+
+    heads: list[Head]
+    offsets: list[int]
+    widths: list[int]
+
+
+def stretches(data: bytes | bytearray) -> Iterator[Stretch]:
+    """Yield all jobs in *data*, as ``scan`` finds them, many at once; that costs little more than decoding them.
+
+    Raises ``ValueError`` or ``msgspec.MsgspecError`` if ``scan`` or ``decode_head`` would.
+    """
+    offset, stop = _span(data)
+    lead = b" "
+    while offset < stop:
+        end = data.find(b"\n", min(offset + _STRETCH, stop - 1)) + 1 or stop
+        lines = bytes(data[offset : min(end, stop)]).split(b"\n")[:-1]
+        widths = [len(text) + 1 for text in lines]
+        offsets = list(accumulate(widths, initial=offset))[:-1]
+        if not _are_jobs(lines, lead):  # blank lines are among them, or what should not be there
+            found = [one for one in zip(lines, offsets, widths, strict=True) if one[0].rstrip(b" ")]
+            lines, offsets, widths = [one[0] for one in found], [one[1] for one in found], [one[2] for one in found]
+        if lines:
+            if not _are_jobs(lines, lead):
+                msg = f"unexpected line behind byte {offset}"
+                raise ValueError(msg)
+            lines[0] = lines[0][1:]
+            heads = _decode_heads(b"[%b]" % b"\n".join(lines))
+            if len(heads) != len(lines):
+                msg = f"several jobs in one line behind byte {offset}"
+                raise ValueError(msg)
+            yield Stretch(heads, offsets, widths)
+            lead = b","
+        offset = end
+
+
+def _are_jobs(lines: list[bytes], lead: bytes) -> bool:
+    return lines[0][:2] == lead + b"{" and all(text[:2] == b",{" for text in islice(lines, 1, None))
+
+
 def scan(data: bytes | bytearray) -> Iterator[tuple[int, int, bytes]]:
     """Yield (offset, width, body) of each job in *data*, a whole file in our own form.
 
     Raises ``ValueError`` at the first line that is not in that form; what the
     bodies hold is not checked.
     """
-    if not data:
-        return  # emptied by somebody, who may be about to fill it: it stays as it is until there is a job to write
-    if not data.startswith(HEAD) or not data[-_TAIL_LOOK:].rstrip(b"\n").endswith(b"\n]"):
-        msg = "not in the form that queuectl writes"
-        raise ValueError(msg)
-    offset = len(HEAD)
+    offset, stop = _span(data)
     lead = b" "
-    stop = data.rindex(b"]")
     while offset < stop:
         following = data.index(b"\n", offset) + 1
         text = bytes(data[offset:following]).rstrip(b" \n")  # Python knows more blanks than JSON does
@@ -214,3 +265,13 @@ def scan(data: bytes | bytearray) -> Iterator[tuple[int, int, bytes]]:
             yield offset, following - offset, text[1:]
             lead = b","
         offset = following
+
+
+def _span(data: bytes | bytearray) -> tuple[int, int]:
+    """Return where the lines of *data*, a whole file, begin and end; raise ``ValueError`` if it is not in our form."""
+    if not data:
+        return 0, 0  # emptied by somebody, who may be about to fill it: it stays as it is until there is a job to write
+    if not data.startswith(HEAD) or not data[-_TAIL_LOOK:].rstrip(b"\n").endswith(b"\n]"):
+        msg = "not in the form that queuectl writes"
+        raise ValueError(msg)
+    return len(HEAD), data.rindex(b"]")

@@ -170,20 +170,26 @@ class LocalStore:
         """Return jobs in the order of enqueueing; see ``Store``."""
         wanted = set(State if states is None else states)
         files = [file for file in File if wanted - ({State.DEAD} if file is File.JOBS else set(State) - {State.DEAD})]
-        chosen = []
-        for file, content in reading.content(self._engine, files).items():
-            for line in reading.lines(self._engine, file, content):
-                if line.head.state in wanted:
-                    chosen.append((line.head.seq, line.body))
+        contents = reading.content(self._engine, files)
+        chosen = [
+            (head.seq, file, offset, width)
+            for file, content in contents.items()
+            for stretch in reading.stretches(self._engine, file, content)
+            for head, offset, width in zip(*stretch, strict=True)
+            if head.state in wanted
+        ]
         chosen.sort()
-        return [records.decode_job(body) for _, body in chosen[:limit]]
+        return [
+            records.decode_job(bytes(contents[file][offset + 1 : offset + width]))
+            for _, file, offset, width in chosen[:limit]
+        ]
 
     def counts(self) -> dict[State, int]:
         """Return how many jobs are in each state; see ``Store``."""
         counts = dict.fromkeys(State, 0)
         for file, content in reading.content(self._engine).items():
-            for line in reading.lines(self._engine, file, content):
-                counts[line.head.state] += 1
+            for state, count in reading.states(self._engine, file, content).items():
+                counts[state] += count
         return counts
 
     def stamp(self) -> object:

@@ -49,8 +49,8 @@ class Work:
             return
         index = _Index()
         content = reading.snapshot(self._engine, [File.JOBS])[File.JOBS]
-        for line in reading.lines(self._engine, File.JOBS, content):
-            index.ready.note(line.head, line.offset, line.width)
+        for stretch in reading.stretches(self._engine, File.JOBS, content):
+            index.ready.extend(stretch)
         picture.follower = index
 
     def _locked(self) -> Held:
