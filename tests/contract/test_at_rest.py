@@ -1,17 +1,19 @@
 """Reading a queue at rest, without its lock: it is never anything but what the lock would have shown."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from queuectl.errors import JobNotFound, StoreBusy, StoreDamaged
 from queuectl.job import State
 from queuectl.stores.local import disk, latch
 from queuectl.stores.local.store import LocalStore
-from tests.samples import NOW, ids_of, spec, specs
+from tests.samples import FAILED, NOW, ids_of, new_claim, spec, specs
 
 
 @pytest.fixture
@@ -52,7 +54,20 @@ def enqueue(folder: Path, *ids: str) -> None:
     other.close()
 
 
-def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+def die(folder: Path, id: str) -> None:
+    """Let a job be enqueued before all others, and fail for good."""
+    other = LocalStore(folder)
+    other.cancel(["a", "b"], now=NOW)
+    other.remove(["a", "b"])
+    other.enqueue([spec(id, max_retries=1)], now=NOW)
+    job = other.claim(new_claim(), now=NOW)
+    assert job is not None
+    other.settle(job, FAILED, next_claim=None, now=NOW)
+    other.enqueue(specs("a", "b"), now=NOW)
+    other.close()
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Let *act* happen once, just after a file was read."""
     read_file = disk.read_file
     waiting = [act]
@@ -115,6 +130,25 @@ def test_a_job_that_goes_and_comes_during_a_look_is_seen_once(
     assert sorted(ids_of(store.jobs())) == ["a", "b"]
 
 
+def test_a_job_that_changes_its_file_during_a_look_is_in_one_of_them(
+    folder: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if the files look as before: their times are no finer than the ticks of the kernel."""
+    die(folder, "d")
+    files = [folder / "jobs.json", folder / "dlq.json"]
+    before = [path.stat().st_mtime_ns for path in files]
+
+    def act() -> None:
+        other = LocalStore(folder)
+        other.revive(["d"], now=NOW)
+        other.close()
+        for path, time_ns in zip(files, before, strict=True):
+            os.utime(path, ns=(time_ns, time_ns))
+
+    meanwhile(monkeypatch, act)
+    assert ids_of(store.jobs()) == ["a", "b", "d"]
+
+
 def test_a_file_that_is_edited_during_a_look_is_read_anew(
     folder: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +170,35 @@ def test_a_missing_file_is_refused_in_words(folder: Path, store: LocalStore) -> 
     (folder / "dlq.json").unlink()
     with pytest.raises(StoreDamaged, match=r"dlq\.json is missing"):
         store.counts()
+
+
+def test_a_claim_is_seen_before_it_is_in_the_files(folder: Path, store: LocalStore) -> None:
+    other = LocalStore(folder)
+    assert other.claim(new_claim(), now=NOW)
+    assert store.counts()[State.IN_PROGRESS] == 1
+    assert store.job("a").state is State.IN_PROGRESS
+    other.close()
+
+
+def test_who_takes_the_lock_during_a_look_is_waited_for(
+    folder: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = FileLock(folder / "queue.lock")
+    store._engine.lock.deadline_s = 0.1
+    meanwhile(monkeypatch, lock.acquire)
+    with pytest.raises(StoreBusy):
+        store.jobs()
+    lock.release()
+
+
+def test_who_lets_go_of_the_lock_during_a_look_was_waited_for(
+    folder: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = FileLock(folder / "queue.lock")
+    store._engine.lock.deadline_s = 0.1
+    meanwhile(monkeypatch, lock.release)
+    with lock, pytest.raises(StoreBusy):
+        store.jobs()
 
 
 def test_who_holds_the_lock_has_the_folder_for_itself(folder: Path, store: LocalStore) -> None:
@@ -161,13 +224,13 @@ def test_after_another_start_of_the_machine_everything_is_checked(
 
 def test_text_like_an_id_is_no_job(folder: Path, store: LocalStore) -> None:
     """Only where a line begins there is a job."""
-    enqueue(folder, "c")
     other = LocalStore(folder)
-    other.enqueue([spec("d", '\n {"id":"x","command":"true"}')], now=NOW)
+    other.enqueue([spec("c", env={"id": "x"})], now=NOW)
     other.close()
     with pytest.raises(JobNotFound):
         store.job("x")
-    assert store.job("d").command == '\n {"id":"x","command":"true"}'
+    enqueue(folder, "x")
+    assert store.job("x").env == {}
 
 
 def test_a_large_queue_is_searched_without_being_read_whole(folder: Path, store: LocalStore) -> None:
