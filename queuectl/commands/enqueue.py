@@ -1,7 +1,6 @@
 """The command ``enqueue``: from its many forms of input to one batch of job specs."""
 
 import os
-import shlex
 import stat
 import sys
 from collections.abc import Sequence
@@ -127,7 +126,11 @@ def divide(args: Sequence[str]) -> tuple[list[str], list[str], list[str] | None]
 
 def _as_typed(command: list[str]) -> str:
     """Return the words of a command as one line that a shell splits into the same words."""
-    return command[0] if len(command) == 1 else shlex.join(command)
+    if len(command) == 1:
+        return command[0]
+    import shlex  # only here
+
+    return shlex.join(command)
 
 
 def _environment(pairs: Sequence[str]) -> dict[str, str]:

@@ -307,7 +307,9 @@ def test_what_cannot_be_read_for_want_of_descriptors_is_not_taken_for_ended(
 def test_a_signal_misses_none_that_is_just_being_started(start: Start, token: str, tmp_path: Path) -> None:
     for number in range(30):
         ready = tmp_path / f"{number}"
-        leader = start(f"touch {ready}; sleep 999 & setsid sleep 999 & (setsid sh -c 'sleep 999; :' &); wait", token)
+        # Each of these begins between the look at the others and the signal to its shell, if that can be.
+        begins = "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 999 & setsid sleep 999 & done"
+        leader = start(f"touch {ready}; {begins}; (setsid sh -c 'sleep 999; :' &); wait", token)
         until(ready.exists)
         processes.Family(token, leader.pid, processes.start_ticks(leader.pid)).signal(signal.SIGTERM)
         until(lambda: not processes.find(token))

@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 
 from queuectl import pool, script, service, tokens
-from queuectl.commands import line as line_module
-from queuectl.commands import wait
+from queuectl.commands import session, wait
 from queuectl.commands.context import Context, Mode
 from queuectl.commands.line import run_line
 from queuectl.errors import DuplicateId, ExitCode, SyntaxProblem, UsageError
@@ -262,7 +261,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.chdir(tmp_path)
     for name in ("HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
-    monkeypatch.setattr(line_module, "run_program", run_program)
+    monkeypatch.setattr(session, "run_program", run_program)
     monkeypatch.setattr(pool, "start", start)
     monkeypatch.setattr(pool, "run", start)
     monkeypatch.setattr(pool, "stop", lambda folder, pids, **limits: iter(pids or []))

@@ -187,7 +187,8 @@ GUARDS = (
         "a worker's lock is held until its command can be known",
         "runner.py",
         "            return os.posix_spawn(\n",
-        "            return _spawn_carelessly(argv, environment, self._null, out, err)\n            os.posix_spawn(\n",
+        "            fds = [self._null, *(one.fd for one in streams)]\n"
+        "            return _spawn_carelessly(argv, environment, *fds)\n            os.posix_spawn(\n",
         "torture/test_exec_window.py::test_a_kill_between_fork_and_exec_misses_no_command",
     ),
     Guard(

@@ -12,7 +12,6 @@ import msgspec
 from queuectl.job import Job, State
 from queuectl.stores.local import disk, records
 from queuectl.stores.local.engine import Engine
-from queuectl.stores.local.files import mark_of
 from queuectl.stores.local.journal import HEADER_SIZE, whole_header
 from queuectl.stores.local.records import File, Head, Stretch
 from queuectl.stores.local.transactions import put_over
@@ -72,15 +71,11 @@ def _at_rest(engine: Engine, which: Collection[File], *, limit: int | None = Non
         if engine.lock.is_taken() or (generation := _resting_generation(engine)) is None:
             return None
         applied = engine.files.applied(generation)
-        if applied is None or applied.is_unsettled or applied.position != HEADER_SIZE:
+        if applied is None or applied.is_unsettled:
             return None
         if limit is not None and any(mark.size > limit for mark in applied.marks.values()):
             return None
-        data = {}
-        for file in which:
-            data[file], status = disk.read_file(engine.files.path(file))
-            if mark_of(status) != applied.marks[file]:
-                return None
+        data = {file: disk.read_file(engine.files.path(file))[0] for file in which}
         is_same = engine.files.marks() == applied.marks and _resting_generation(engine) == generation
         return data if is_same and not engine.lock.is_taken() else None
     return None
