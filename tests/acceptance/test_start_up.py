@@ -94,8 +94,8 @@ def at_rest(queuectl: QueueCtl) -> QueueCtl:
         ("list --state pending --limit 50", 47, 11),
         ("show a", 47, 11),
         ("show a --json", 47, 11),
-        ("enqueue -- true", 48, 41),
-        ('enqueue {"command":"true"}', 48, 41),
+        ("enqueue -- true", 50, 41),
+        ('enqueue {"command":"true"}', 50, 41),
     ],
 )
 def test_a_command_loads_no_more_than_it_needs(at_rest: QueueCtl, line: str, own: int, others: int) -> None:
@@ -112,7 +112,7 @@ def test_a_command_that_reads_loads_nothing_for_others(at_rest: QueueCtl, line: 
     assert [name for name in start_of(at_rest, *line.split()).others if name in NEEDLESS] == []
 
 
-@pytest.mark.parametrize("line, own", [("--help", 70), ("help", 70), ("--version", 30)])
+@pytest.mark.parametrize("line, own", [("--help", 70), ("help", 70), ("--version", 33)])
 def test_help_needs_no_store(queuectl: QueueCtl, line: str, own: int) -> None:
     start = start_of(queuectl, *line.split())
     assert "queuectl.stores.local.store" not in start.own
