@@ -240,7 +240,7 @@ def test_a_file_system_without_locks_is_refused(data_dir: Path, monkeypatch: pyt
     def refuse(fd: int, *, blocking: bool) -> bool:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("queuectl.liveness.lock_descriptor", refuse)
+    monkeypatch.setattr("queuectl.stores.local.latch.lock_descriptor", refuse)
 
     with pytest.raises(StoreUnavailable, match="cannot hold locks"):
         create(data_dir)
