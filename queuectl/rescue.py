@@ -89,11 +89,11 @@ def _tokens(jobs: list[Job]) -> list[str]:
 
 
 def _rescue(store: Store, folder: Path, worker_id: str) -> list[Job]:
+    from queuectl import processes
+
     held = liveness.hold_dead(folder, worker_id)
     if held is None:
         return []
-    from queuectl import processes
-
     with held:
         jobs = _claims(store)[worker_id]  # not before: it may have claimed another, or its jobs may be taken back
         info = held.info
