@@ -27,6 +27,7 @@ RECORD_SIZE = 1024  #: bytes of a worker's file, always; what is written at once
 _FOLDER = "workers"
 _WORKER = ".lock"
 _POOL = ".pool"
+OUTPUTS = (".out", ".err")  #: of a worker's id: the two files that its commands write to
 _ID = pattern(r"[0-9a-f]{16}")
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LOCK_TRIES = 50  #: a millisecond apart: somebody who probes holds the lock for microseconds
@@ -141,7 +142,7 @@ class WorkerFile:
         os.close(self._fd)
 
     def close_and_remove(self) -> None:
-        """Remove the file and its doorbell, then let go of the lock; what is no longer its own stays."""
+        """Remove all files of the worker, then let go of the lock; what is no longer its own stays."""
         if _names(self._path, self._fd):
             _remove(self._path)
         os.close(self._fd)
@@ -162,7 +163,7 @@ class Rescue:
         self.info = _info(path.stem, fd, is_alive=False)
 
     def remove(self) -> None:
-        """Remove the file and its doorbell, once there is nothing left to rescue."""
+        """Remove all files of the worker, once there is nothing left to rescue."""
         _remove(self._path)
 
     def close(self) -> None:
@@ -336,6 +337,6 @@ def _inode(status: os.stat_result) -> tuple[int, int]:
 
 
 def _remove(path: Path) -> None:
-    """Unlink a worker's doorbell and file; the lock, which the caller holds, goes last."""
-    for each in (*(path.with_suffix(suffix) for suffix in bells.SUFFIXES), path):
+    """Unlink a worker's doorbell, outputs and file; the lock, which the caller holds, goes last."""
+    for each in (*(path.with_suffix(suffix) for suffix in (*bells.SUFFIXES, *OUTPUTS)), path):
         each.unlink(missing_ok=True)

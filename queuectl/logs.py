@@ -1,47 +1,92 @@
-"""Where the output of attempts is kept: two files each, named by the job's place in the queue, never by its id."""
+"""Where the output of attempts is: two files each.
 
+While a command runs they are its worker's, beside the worker's own file; what has been written gets its lasting place
+before the result is recorded. That is named by the job's place in the queue, never by its id.
+"""
+
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from queuectl.job import Job
+from queuectl.job import Job, State
+from queuectl.liveness import OUTPUTS, worker_of, workers_folder
+from queuectl.outputs import move
+from queuectl.stores.base import Store
 from queuectl.stores.local import disk
 
 _JOBS_A_FOLDER = 1000
 
 
-def output_paths(folder: Path, job: Job, attempt: int) -> tuple[Path, Path]:
-    """Return the files of stdout and stderr of *attempt* (from 1); one that stayed empty is not there.
+def output_names(folder: Path, job: Job, attempt: int) -> tuple[str, str]:
+    """Return the paths of the files of stdout and stderr of *attempt* (from 1); one without output is not there.
 
     Attempts of the job's earlier lives have numbers below 1.
     """
     number = job.first_seq or job.seq
-    shard = folder / "logs" / f"{number // _JOBS_A_FOLDER:06d}"
-    name = f"{number}-{job.earlier_attempts + attempt}"
-    return shard / f"{name}.out", shard / f"{name}.err"
+    stem = f"{folder}/logs/{number // _JOBS_A_FOLDER:06d}/{number}-{job.earlier_attempts + attempt}"
+    return f"{stem}.out", f"{stem}.err"
 
 
-def open_output(path: Path) -> BinaryIO | None:
-    """Open one of those files, None if there is none; raise ``OSError`` for a link, which may lead anywhere."""
-    try:
-        return open(disk.open_to_read(path), "rb")  # noqa: PTH123 - it is a descriptor
-    except FileNotFoundError:
-        return None
+def running_names(folder: Path, worker_id: str) -> tuple[str, str]:
+    """Return the paths of the files that commands of this worker write to."""
+    out, err = (f"{workers_folder(folder)}/{worker_id}{suffix}" for suffix in OUTPUTS)
+    return out, err
 
 
-def read_output(path: Path) -> str:
-    """Return what is in one of those files, as text."""
-    source = open_output(path)
+def move_outputs(folder: Path, job: Job) -> None:
+    """Give the output of *job*, whose worker has died, its lasting place; may be done again. Raises ``OSError``."""
+    for path, target in zip(
+        running_names(folder, worker_of(job)), output_names(folder, job, job.attempts), strict=True
+    ):
+        if os.path.lexists(path) and os.lstat(path).st_size:
+            move(path, target)
+
+
+def open_outputs(store: Store, folder: Path, job: Job, attempt: int) -> tuple[BinaryIO | None, BinaryIO | None]:
+    """Return what *attempt* (from 1) of *job* has written to stdout and stderr so far, None for nothing.
+
+    Raises ``OSError`` for a link, which may lead anywhere.
+    """
+    if job.state is State.IN_PROGRESS and attempt == job.attempts:
+        out, err = (_written(path) for path in running_names(folder, worker_of(job)))
+        # An empty file is the next job's once this one has ended; one that was written to is not.
+        if store.job(job.id).claim == job.claim:
+            return out, err
+        for source in (out, err):
+            if source is not None:
+                source.close()
+    out, err = (_open(path) for path in output_names(folder, job, attempt))
+    return out, err
+
+
+def text_of(source: BinaryIO | None) -> str:
+    """Read one of these to its end, and close it."""
     if source is None:
         return ""
     with source:
         return source.read().decode(errors="replace")
 
 
+def _open(path: str) -> BinaryIO | None:
+    try:
+        return open(disk.open_to_read(Path(path)), "rb")  # noqa: PTH123 - it is a descriptor
+    except FileNotFoundError:
+        return None
+
+
+def _written(path: str) -> BinaryIO | None:
+    source = _open(path)
+    if source is not None and not os.fstat(source.fileno()).st_size:
+        source.close()
+        return None
+    return source
+
+
 def remove_outputs(folder: Path, job: Job) -> None:
     """Remove what all attempts of *job* have written."""
     for attempt in range(1 - job.earlier_attempts, job.attempts + 1):
-        for path in output_paths(folder, job, attempt):
-            path.unlink(missing_ok=True)
+        for path in output_names(folder, job, attempt):
+            Path(path).unlink(missing_ok=True)
     with suppress(OSError):  # other jobs have their output there, or none ever had
-        output_paths(folder, job, 1)[0].parent.rmdir()
+        Path(output_names(folder, job, 1)[0]).parent.rmdir()

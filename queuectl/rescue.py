@@ -54,12 +54,17 @@ def give_back_unseen(store: Store, folder: Path) -> list[Job]:
 
     To be called only on the word of a person that nothing of them runs any more. No crash is counted.
     """
+    from queuectl import logs
+
     given_back = []
     for worker_id in _claims(store):
         held = liveness.hold_dead(folder, worker_id) if liveness.is_worker_id(worker_id) else None
         if held is not None:
             with held:
-                given_back += store.rescue(_tokens(_claims(store)[worker_id]), is_crash=False, now=datetime.now(UTC))
+                jobs = _claims(store)[worker_id]
+                for job in jobs:
+                    logs.move_outputs(folder, job)
+                given_back += store.rescue(_tokens(jobs), is_crash=False, now=datetime.now(UTC))
                 held.remove()
     return given_back
 
@@ -89,7 +94,7 @@ def _tokens(jobs: list[Job]) -> list[str]:
 
 
 def _rescue(store: Store, folder: Path, worker_id: str) -> list[Job]:
-    from queuectl import processes
+    from queuectl import logs, processes
 
     held = liveness.hold_dead(folder, worker_id)
     if held is None:
@@ -100,6 +105,8 @@ def _rescue(store: Store, folder: Path, worker_id: str) -> list[Job]:
         # After a reboot nothing of the command is left, and the job is not to blame. Nor is it if nothing is known.
         is_crash = info.boot_id == processes.boot_id()
         ended = [job for job in jobs if info.boot_id not in (None, processes.boot_id()) or _end(job, info)]
+        for job in ended:
+            logs.move_outputs(folder, job)
         rescued = store.rescue(_tokens(ended), is_crash=is_crash, now=datetime.now(UTC))
         if len(ended) == len(jobs):
             held.remove()

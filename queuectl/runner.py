@@ -18,11 +18,9 @@ from pathlib import Path
 
 from queuectl import processes
 from queuectl.ending import Ended, last_line, visible
-from queuectl.stores.local import disk, ownership
+from queuectl.outputs import Output, Outputs, move
 
 _SHELL = b"/bin/sh"
-#: Appending, so that what opens /dev/stdout anew does not overwrite what is there; never through a link.
-_OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 #: What the worker, or whoever started it, may have ignored. Commands start with none of it.
 _DEFAULT_SIGNALS = (
     *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1),
@@ -51,13 +49,23 @@ class _Unstartable(Exception):
 class Attempt:
     """A command that runs; the leader of a session of its own, whose number is *pid*."""
 
-    def __init__(self, pid: int, *, begun: float, session_start: int | None, token: str, out: str, err: str) -> None:
+    def __init__(
+        self,
+        pid: int,
+        *,
+        begun: float,
+        session_start: int | None,
+        token: str,
+        outputs: Outputs,
+        streams: tuple[Output, Output],
+    ) -> None:
         self.pid = pid
         self.token = token
         self.session_start = session_start
         self._begun = begun
-        self._out = out
-        self._err = err
+        self._outputs = outputs
+        self._out, self._err = streams
+        self._written: list[bool] = []  # whether stdout and stderr are more than empty; once it has ended
         self._family: processes.Family | None = None
         self._ended: Ended | None = None
         self._notice = _notice_of_end(pid)
@@ -67,10 +75,7 @@ class Attempt:
         return self._notice
 
     def poll(self) -> Ended | None:
-        """Return how the command ended, None while it runs; empty outputs have been removed then.
-
-        What the command leaves running in the background is left alone.
-        """
+        """Return how the command ended, None while it runs. What it leaves running in the background is left alone."""
         if self._ended is None:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -94,6 +99,17 @@ class Attempt:
         """End all processes of the attempt; return descriptions of those that cannot be ended."""
         return self._processes().end()
 
+    @property
+    def has_output(self) -> bool:
+        """Whether the ended command has written anything."""
+        return any(self._written)
+
+    def move_outputs(self, out_path: str, err_path: str) -> None:
+        """Give what an ended command has written its lasting place; may be done again. Raises ``OSError``."""
+        for stream, is_written, path in zip((self._out, self._err), self._written, (out_path, err_path), strict=True):
+            if is_written:
+                move(stream.path, path)
+
     def _processes(self) -> processes.Family:
         if self._family is None:
             self._family = processes.Family(self.token, self.pid, self.session_start)
@@ -101,12 +117,11 @@ class Attempt:
 
     def _facts(self, status: int | None) -> Ended:
         duration_s = time.monotonic() - self._begun
-        _remove_if_empty(self._out)
-        has_errors = not _remove_if_empty(self._err)
+        self._written = [self._outputs.take_back(stream) for stream in (self._out, self._err)]
         if status is None:
             return Ended(None, None, duration_s, "its exit code was lost: another part of this process took it")
         code = os.waitstatus_to_exitcode(status)
-        error = last_line(Path(self._err)) if code and has_errors else None
+        error = last_line(Path(self._err.path)) if code and self._written[1] else None
         return Ended(code if code >= 0 else None, -code if code < 0 else None, duration_s, error)
 
 
@@ -125,11 +140,14 @@ def given_environment() -> dict[bytes, bytes]:
 class Runner:
     """Starts commands, each in the environment *base* and what its job adds to it. For one thread.
 
+    Commands that run at the same time need different paths for their output.
+
     While a command is being started, the working directory of this process is the command's.
     """
 
     def __init__(self, base: Mapping[bytes, bytes] | None = None) -> None:
         self._base = given_environment() if base is None else dict(base)
+        self._outputs = Outputs()
         # The descriptors 0 to 2 of the command replace those of this process: nothing else may be there.
         while (null := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
             pass
@@ -138,6 +156,7 @@ class Runner:
 
     def close(self) -> None:
         """Let go of what is kept open between commands."""
+        self._outputs.close()
         os.close(self._null)
         os.close(self._home)
 
@@ -150,35 +169,45 @@ class Runner:
         token: str,
         job_id: str,
         attempt_number: int,
-        out_path: Path,
-        err_path: Path,
+        out_path: str,
+        err_path: str,
     ) -> Attempt | StartFailure:
-        """Start *command* by ``/bin/sh -c``; its output goes to the two files, which are made anew.
+        """Start *command* by ``/bin/sh -c``; its output goes to the two files, which are empty then.
 
         Raises ``OSError`` if the machine cannot do it now (processes, memory, descriptors, disk): the job is not to
         blame, and nothing has run. The paths must be absolute.
         """
-        out, err = str(out_path), str(err_path)
         try:
             text = command.encode("utf-8", "surrogateescape")
             environment = self._environment(env, cwd, token, job_id, attempt_number)
-            descriptors = _open_outputs(out, err)
+            streams = self._open_streams(out_path, err_path)
             try:
                 begun, before = time.monotonic(), processes.clock_ticks()
-                pid = self._spawn(text, cwd, environment, *descriptors)
+                pid = self._spawn(text, cwd, environment, streams)
             except BaseException:
-                _remove_if_empty(out)
-                _remove_if_empty(err)
+                for stream in streams:
+                    self._outputs.take_back(stream)
                 raise
             finally:
-                for descriptor in descriptors:
-                    os.close(descriptor)
+                for stream in streams:
+                    os.close(stream.fd)
         except UnicodeEncodeError as error:
             return StartFailure(f"not a text: {error}")
         except _Unstartable as error:
             return StartFailure(visible(str(error)))
         session_start = processes.start_of(pid, before)
-        return Attempt(pid, begun=begun, session_start=session_start, token=token, out=out, err=err)
+        return Attempt(
+            pid, begun=begun, session_start=session_start, token=token, outputs=self._outputs, streams=streams
+        )
+
+    def _open_streams(self, out_path: str, err_path: str) -> tuple[Output, Output]:
+        out = self._outputs.open(out_path)
+        try:
+            return out, self._outputs.open(err_path)
+        except BaseException:
+            os.close(out.fd)
+            self._outputs.take_back(out)
+            raise
 
     def _environment(
         self, env: Mapping[str, str], cwd: str | None, token: str, job_id: str, attempt_number: int
@@ -193,7 +222,9 @@ class Runner:
         environment[processes.CLAIM_VARIABLE.encode()] = token.encode()
         return environment
 
-    def _spawn(self, text: bytes, cwd: str | None, environment: dict[bytes, bytes], out: int, err: int) -> int:
+    def _spawn(
+        self, text: bytes, cwd: str | None, environment: dict[bytes, bytes], streams: tuple[Output, Output]
+    ) -> int:
         # sh would take such a text for options.
         argv = (_SHELL, b"-c", b"--", text) if text.startswith((b"-", b"+")) else (_SHELL, b"-c", text)
         if cwd is not None:
@@ -212,8 +243,8 @@ class Runner:
                 environment,
                 file_actions=(
                     (os.POSIX_SPAWN_DUP2, self._null, 0),
-                    (os.POSIX_SPAWN_DUP2, out, 1),
-                    (os.POSIX_SPAWN_DUP2, err, 2),
+                    (os.POSIX_SPAWN_DUP2, streams[0].fd, 1),
+                    (os.POSIX_SPAWN_DUP2, streams[1].fd, 2),
                 ),
                 setsid=True,
                 setsigmask=(),
@@ -261,43 +292,3 @@ def _close_at_end(pid: int, write_end: int) -> None:
             with closing(select.kqueue()) as queue:
                 queue.control([ending], 1)
     os.close(write_end)
-
-
-def _open_outputs(out: str, err: str) -> tuple[int, int]:
-    descriptor = _open_output(out)
-    try:
-        return descriptor, _open_output(err)
-    except BaseException:
-        os.close(descriptor)
-        _remove_if_empty(out)
-        raise
-
-
-def _open_output(path: str) -> int:
-    """Make the file *path* and, if need be, its folder. One that is there is of an earlier attempt, and goes."""
-    for _ in range(3):
-        try:
-            return _make_output(path)
-        except FileExistsError:
-            Path(path).unlink(missing_ok=True)
-        except FileNotFoundError:
-            disk.make_folder(Path(path).parent)
-    return _make_output(path)
-
-
-def _make_output(path: str) -> int:
-    descriptor = os.open(path, _OUTPUT, 0o600)
-    ownership.hand_over(descriptor, os.path.dirname(path))  # noqa: PTH120 - twice a job, as in _remove_if_empty
-    return descriptor
-
-
-def _remove_if_empty(path: str) -> bool:
-    """Remove the file *path* if there is nothing in it; return whether there is nothing to read.
-
-    One that cannot be removed is no reason to lose a result.
-    """
-    with suppress(OSError):
-        if os.lstat(path).st_size:
-            return False
-        os.unlink(path)  # noqa: PTH108 - twice a job: no object just for the name
-    return True

@@ -5,6 +5,7 @@ Pure: the clock is read by the caller. Points in time are aware and UTC.
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from queuectl.later import pattern
 
@@ -14,6 +15,7 @@ _LONGEST_DURATION = 40  # characters; the pattern's cost grows with the square o
 _UNIT_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
+@lru_cache(maxsize=8)  # one moment is written in several places
 def to_text(moment: datetime) -> str:
     """Return *moment* as RFC 3339 UTC with milliseconds; such texts sort like the moments."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"

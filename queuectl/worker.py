@@ -4,6 +4,7 @@ What becomes of a job is decided in ``lifecycle``, how it is run in ``runner``
 and ``watch``, when to sleep in ``waiter``.
 """
 
+import errno
 import itertools
 import logging
 import os
@@ -18,7 +19,7 @@ from queuectl.errors import StoreError
 from queuectl.job import Claim, Job, Outcome
 from queuectl.liveness import WorkerDisowned, WorkerFile
 from queuectl.rescue import rescue_dead
-from queuectl.runner import Runner, StartFailure
+from queuectl.runner import Attempt, Runner, StartFailure
 from queuectl.stores.base import Settlement, Store
 from queuectl.waiter import POLL_S, RETRY_S, Waiter
 from queuectl.watch import Cause, Watch
@@ -36,6 +37,7 @@ class Worker:
         self._folder = folder
         self._file = file
         self._runner = Runner()
+        self._out, self._err = logs.running_names(folder, file.worker_id)
         self._bell = store.bell(file.worker_id)
         self._waiter = Waiter(store, self._bell)
         self._signals = self._waiter.signals
@@ -99,7 +101,6 @@ class Worker:
     def _work_on(self, job: Job) -> Job | None:
         """Run *job* and settle it; return the job that was claimed in the same transaction, if any."""
         self._stand_in_for_pool()
-        out, err = logs.output_paths(self._folder, job, job.attempts)
         try:
             attempt = self._runner.start(
                 job.command,
@@ -108,8 +109,8 @@ class Worker:
                 token=job.claim or "",
                 job_id=job.id,
                 attempt_number=job.attempts,
-                out_path=out,
-                err_path=err,
+                out_path=self._out,
+                err_path=self._err,
             )
         except OSError as error:
             # The machine's fault, not the job's: no attempt was made.
@@ -123,6 +124,8 @@ class Worker:
         self._file.note_attempt(job.id, attempt.token, attempt.pid, attempt.session_start)
         watch = Watch(job, attempt, self._store, self._waiter)
         outcome = watch.run()
+        if attempt.has_output and not self._insist(lambda: _move_outputs(attempt, self._folder, job)):
+            return None
         following = None
         if watch.cause is Cause.STOP:
             self._give_back(job)
@@ -184,6 +187,18 @@ class Worker:
                 if self._signals.is_hurried:
                     return None
                 time.sleep(RETRY_S)
+
+
+def _move_outputs(attempt: Attempt, folder: Path, job: Job) -> bool:
+    """Put what *attempt* has written where it stays; raise ``OSError`` while the disk is full."""
+    try:
+        attempt.move_outputs(*logs.output_names(folder, job, job.attempts))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # What stands in its way may stand there for ever: no reason to lose the result, too.
+        log.error("the output of job %s cannot be kept: %s", job.id, error)
+    return True
 
 
 def _now() -> datetime:

@@ -42,6 +42,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "pool",
             "processes",
             "rescue",
+            "outputs",
             "runner",
             "service",
             "strangers",

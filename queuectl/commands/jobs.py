@@ -124,7 +124,7 @@ def logs(context: Context, id: str, attempt: int | None, is_raw: bool) -> Result
     from queuectl import logs as log_files
 
     chosen = attempt or job.attempts
-    stdout, stderr = log_files.output_paths(context.folder, job, chosen)
+    stdout, stderr = log_files.open_outputs(context.store, context.folder, job, chosen)
     return JobOutput(id=id, attempt=chosen, stdout=stdout, stderr=stderr, is_raw=is_raw)
 
 

@@ -6,15 +6,13 @@ command says is seen before the next command runs, and in the right order.
 
 import codecs
 import contextlib
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
-from queuectl import logs, render, screen
+from queuectl import render, screen
 from queuectl.commands.results import JobOutput, Result
 
 _CHUNK = 65536  # bytes or characters written at a time
@@ -117,18 +115,17 @@ def _write_lines(lines: Iterator[str], stream: TextIO) -> None:
 
 def _output_lines(answer: JobOutput) -> Iterator[str]:
     """Yield what a job has written, stdout before stderr, fit for a terminal; very long lines in pieces."""
-    for path in (answer.stdout, answer.stderr):
-        source = logs.open_output(path)
+    for source in (answer.stdout, answer.stderr):
         if source is None:
             continue
-        with io.TextIOWrapper(source, encoding="utf-8", errors="replace", newline="\n") as text:
+        # A descriptor of its own: what turns out to be short is copied from the start.
+        with open(os.dup(source.fileno()), encoding="utf-8", errors="replace", newline="\n") as text:  # noqa: PTH123
             while line := text.readline(_CHUNK):
                 yield _safe(line.rstrip("\r\n"))
 
 
-def _copy(path: Path, stream: TextIO, *, is_raw: bool) -> None:
+def _copy(source: BinaryIO | None, stream: TextIO, *, is_raw: bool) -> None:
     """Copy the output of a job: its very bytes to a pipe or file, to a terminal what is safe to show."""
-    source = logs.open_output(path)
     if source is None:
         return
     stream.flush()
@@ -136,6 +133,7 @@ def _copy(path: Path, stream: TextIO, *, is_raw: bool) -> None:
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     text = ""
     with source:
+        source.seek(0)
         while chunk := source.read(_CHUNK):
             if not shows:
                 stream.buffer.write(chunk)

@@ -6,6 +6,7 @@ these, when each is to be seen as soon as it is known.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -67,12 +68,12 @@ class JobDetails(Result, frozen=True):
 
 
 class JobOutput(Result, frozen=True):
-    """What an attempt has written; a file that is not there stands for no output."""
+    """What an attempt has written, to be read once; None stands for no output."""
 
     id: str
     attempt: int
-    stdout: Path
-    stderr: Path
+    stdout: BinaryIO | None
+    stderr: BinaryIO | None
     is_raw: bool = False  #: whether a terminal, too, gets the very bytes
 
 

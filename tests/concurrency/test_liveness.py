@@ -38,7 +38,7 @@ from queuectl.runner import Runner
 folder = Path(sys.argv[1])
 file = WorkerFile.create(folder, pid=os.getpid(), pool_pid=os.getppid())
 attempt = Runner().start("sleep 1000; :", cwd=None, env={}, token=sys.argv[2], job_id="job1", attempt_number=1,
-                         out_path=folder / "out", err_path=folder / "err")
+                         out_path=str(folder / "out"), err_path=str(folder / "err"))
 file.note_attempt("job1", attempt.token, attempt.pid, attempt.session_start)
 print(file.worker_id, flush=True)
 time.sleep(1000)

@@ -122,10 +122,51 @@ def test_a_cancelled_command_that_ends_well_is_cancelled_all_the_same(queue: Rea
 
 
 def test_a_result_is_recorded_though_its_log_folder_has_gone(queue: RealQueue, data_dir: Path) -> None:
-    """A job replaces the folder of its own output by a file."""
-    [id] = queue.enqueue(f"rm -r {data_dir}/logs/000000; touch {data_dir}/logs/000000")
+    """A job puts a file where the folder of its own output is to be."""
+    [id] = queue.enqueue(f"touch {data_dir}/logs/000000; echo for nobody")
     queue.start(1)
     assert queue.await_state(id, State.COMPLETED).attempts == 1
+    assert f"the output of job {id} cannot be kept" in (data_dir / "logs" / "workers.log").read_text()
+
+
+def test_what_a_running_job_has_written_can_be_read(queue: RealQueue, data_dir: Path, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    [id, silent] = queue.enqueue(f"echo so far; read go < {gate}; echo the rest", f"read go < {gate}")
+    queue.start(1)
+
+    def shown(id: str) -> tuple[str, str]:
+        job = queue.job(id)
+        out, err = logs.open_outputs(queue.store, data_dir, job, job.attempts)
+        return logs.text_of(out), logs.text_of(err)
+
+    queue.await_state(id, State.IN_PROGRESS)
+    until(lambda: shown(id) == ("so far\n", ""), what="its first words")
+    gate.write_text("go\n")
+    queue.await_state(silent, State.IN_PROGRESS)
+    assert shown(id) == ("so far\nthe rest\n", "")
+    assert shown(silent) == ("", "")
+    gate.write_text("go\n")
+    queue.await_state(silent, State.COMPLETED)
+    assert shown(id) == ("so far\nthe rest\n", "")
+    assert shown(silent) == ("", "")
+    assert [path.name for path in sorted((data_dir / "logs" / "000000").iterdir())] == ["1-1.out"]
+
+
+def test_what_the_job_of_a_killed_worker_has_written_is_kept(queue: RealQueue, data_dir: Path, tmp_path: Path) -> None:
+    [id] = queue.enqueue(
+        f"echo attempt $QUEUECTL_ATTEMPT; test $QUEUECTL_ATTEMPT = 2 || {{ touch {tmp_path}/said; sleep 1000; }}"
+    )
+    [pid] = queue.start(1)
+    until((tmp_path / "said").exists)
+    queue.kill(pid)
+    job = queue.await_state(id, State.COMPLETED)
+
+    for attempt in (1, 2):
+        out, _ = logs.open_outputs(queue.store, data_dir, job, attempt)
+        assert logs.text_of(out) == f"attempt {attempt}\n"
+    queue.stop()
+    assert list((data_dir / "workers").iterdir()) == []
 
 
 def test_a_stop_while_a_worker_is_being_replaced_leaves_none(queue: RealQueue) -> None:
@@ -233,7 +274,7 @@ def test_no_variable_is_set_that_nobody_has_set(queue: RealQueue, data_dir: Path
     ) as starter:
         assert starter.wait(60) == 0
     queue.await_state(id, State.COMPLETED)
-    out, _ = logs.output_paths(data_dir, queue.job(id), 1)
+    out, _ = map(Path, logs.output_names(data_dir, queue.job(id), 1))
     names = {line.partition("=")[0] for line in out.read_text().splitlines()}
     assert "LC_CTYPE" not in names
     assert "QUEUECTL_JOB_ID" in names

@@ -754,7 +754,7 @@ def test_a_reader_without_the_lock_reads_whole_files(data_dir: Path, store: Loca
         answer, _ = reader.communicate("\n", timeout=60)
     reads, broken = map(int, answer.split())
     assert reads > 50
-    assert broken <= 1 + reads // 1000, f"{broken} of {reads} reads were broken"
+    assert broken <= 3 + reads // 1000, f"{broken} of {reads} reads were broken"
 
 
 # -- a disk that fails --

@@ -114,8 +114,8 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "only what is durable gets into the files",
         "engine:Engine._apply_durable",
-        "self.journal.read(applied.position, self.journal.durable)",
-        "self.journal.read(applied.position)",
+        "self.picture.since(applied.position, self.journal.durable)",
+        "self.picture.since(applied.position, self.journal.end)",
         "tail",
         "between",
     ),
@@ -205,7 +205,13 @@ GUARDS: tuple[Guard, ...] = (
         "applied is None",
         "crash",
     ),
-    Guard("another generation is noticed", "engine:Engine.refresh", "self.journal.has_changed()", "False", "turns"),
+    Guard(
+        "another generation is noticed",
+        "journal:Journal.size",
+        "status.st_ino != self._inode or disk.read_at(self._fd, HEADER_SIZE, 0) != self._raw_header",
+        "False",
+        "turns",
+    ),
     Guard(
         "a file that was edited is noticed",
         "engine:Engine._attach",
@@ -256,13 +262,13 @@ GUARDS: tuple[Guard, ...] = (
         "EIO of a sync",
     ),
     # Two at once.
-    Guard("the lock", "lock:QueueLock.__enter__", "while True:", "while True:\n            return self", "turns"),
+    Guard("the lock", "lock:QueueLock.acquire", "while True:", "while True:\n            return", "turns"),
     Guard("who settles holds the claim", "work:Work._held", " or entry[1] != job.claim", "", "turns"),
     Guard(
         "whoever has the lock reads what others have done",
-        "engine:Engine.locked",
-        "self.refresh()",
-        "self._is_attached or self.refresh()",
+        "engine:Engine.refresh",
+        "size != self.journal.end",
+        "False",
         "turns",
     ),
 )

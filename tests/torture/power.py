@@ -14,6 +14,7 @@ contents, a file without its name, a name without its file's contents.
 
 import os
 import random
+import stat
 from collections.abc import Callable, Iterator
 from enum import Enum
 from itertools import pairwise
@@ -231,7 +232,7 @@ class Disk:
 
     def _sync(self, call: Call) -> None:
         path = (self._root + call.path).rstrip("/")
-        if os.path.isdir(path):
+        if stat.S_ISDIR(_fstat(call.args[0]).st_mode):
             self._settle_names(lambda naming: naming.folder == path)
         else:
             inode = _fstat(call.args[0]).st_ino

@@ -31,9 +31,10 @@ from queuectl.stores.local import disk, records, takeover
 from queuectl.stores.local.config import read_settings
 from queuectl.stores.local.files import DataFiles
 from queuectl.stores.local.findings import Severity
-from queuectl.stores.local.journal import HEADER_SIZE, Journal, Transaction
+from queuectl.stores.local.journal import HEADER_SIZE, Journal
 from queuectl.stores.local.records import File, Layout
 from queuectl.stores.local.store import LocalStore
+from queuectl.stores.local.transactions import Transaction
 from tests.samples import FAILED, NOW, OK, new_claim, plain, spec
 from tests.torture.conftest import Figures
 
@@ -41,7 +42,7 @@ TRANSACTIONS = 200
 CHUNK = 20_000  #: examples of one run: hypothesis remembers all that it has tried
 PATHS = {file: Path(f"/queue/{file}.json") for file in File}
 #: Where in a file a refusal says that the mistake is.
-PLACE = re.compile(r"line \d+, column \d+|job number \d+|\" is there twice|an array of jobs|nested too deeply")
+PLACE = re.compile(r"line \d+, column \d+|job number \d+|\" is there twice|an array of jobs|nested too deeply|is empty")
 CONFIG = b'{\n  "max-retries": 5,\n  "base": 1.5,\n  "timeout": null,\n  "notify": "failures"\n}\n'
 PIDS = b"[123,4567]\n"
 EMPTY = b"[\n]\n"
@@ -149,7 +150,10 @@ class Queue:
 
     def look(self) -> list[Job] | StoreError:
         """Return the jobs, as a process that comes to the folder finds them, or why it refuses."""
-        store = LocalStore(self.folder)
+        try:
+            store = LocalStore(self.folder)
+        except StoreError as error:  # a journal that seems to be of a newer version
+            return error
         try:
             store.settings()
             jobs = store.jobs()

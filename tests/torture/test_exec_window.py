@@ -33,7 +33,7 @@ for number, line in enumerate(sys.stdin):
         runner = Runner()
         os.write(1, b"%d %s\\n" % (os.getpid(), file.worker_id.encode()))
         runner.start("exec sleep 1000", cwd=None, env={}, token=f"{sys.argv[2]}-{number}", job_id="job",
-                     attempt_number=1, out_path=folder / f"{number}.out", err_path=folder / f"{number}.err")
+                     attempt_number=1, out_path=str(folder / f"{number}.out"), err_path=str(folder / f"{number}.err"))
         time.sleep(1000)
         os._exit(1)
     os.waitpid(pid, 0)

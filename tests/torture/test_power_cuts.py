@@ -131,9 +131,9 @@ class Lives:
                 else:  # its process has died in it: whether it has happened, others find out
                     with self.system.working("person" if step.by_worker else "worker", Count()):
                         found, settings = seen(stores[not step.by_worker])
+                    is_left = True  # also what it had not synced of earlier steps
                     if found == jobs:
                         done.append(step.run)
-                        is_left = True
                     else:
                         states.pop()
                         model = MemoryStore()

@@ -70,7 +70,8 @@ def write_output(program: Program) -> Callable[[Job, bytes, bytes], None]:
     """Return what stands for an attempt's output."""
 
     def write(job: Job, out: bytes, err: bytes) -> None:
-        for path, content in zip(logs.output_paths(program.context.folder, job, job.attempts), (out, err), strict=True):
+        paths = map(Path, logs.output_names(program.context.folder, job, job.attempts))
+        for path, content in zip(paths, (out, err), strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
 

@@ -4,18 +4,19 @@ Holds the rules of durability and recovery. Knows lines and places; which job
 becomes what is decided above, and what a foreign file means in ``takeover``.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from queuectl.errors import OutcomeUnknown, StoreBusy, StoreDamaged, StoreError, StoreUnavailable
 from queuectl.stores.local import disk, records, takeover
 from queuectl.stores.local.files import Applied, DataFiles
 from queuectl.stores.local.folder import has_workers
-from queuectl.stores.local.journal import HEADER_SIZE, RENEW_AT, Journal, Transaction, newest, put_over
-from queuectl.stores.local.lock import QueueLock
+from queuectl.stores.local.journal import HEADER_SIZE, RENEW_AT, Journal
+from queuectl.stores.local.lock import Held, QueueLock
 from queuectl.stores.local.picture import Picture
-from queuectl.stores.local.records import File, Layout, Write
+from queuectl.stores.local.records import File, Head, Layout, Write
+from queuectl.stores.local.transactions import Transaction, newest, put_over
 
 _COMPACT_AT = 1 << 20  #: bytes of blanked lines below which a file is not worth rewriting
 
@@ -54,21 +55,20 @@ class Engine:
 
     # -- the picture of the data, under the lock --
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the lock, with an up-to-date picture."""
-        with self.lock:
-            self.refresh()
-            yield
+    def locked(self) -> Held:
+        """Hold the lock, with an up-to-date picture, for a ``with`` block."""
+        return Held(self.lock, self.refresh)
 
     def refresh(self) -> None:
         """Bring the picture up to date; to be called first after every locking."""
         try:
-            if not self._is_attached or self.journal.has_changed():
+            size = self.journal.size() if self._is_attached else None
+            if size is None:
                 self._attach()
             else:
-                self._follow_from(self.journal.end)
-                if self._applied is None or self.files.marks() != self._applied.marks:
+                if size != self.journal.end:
+                    self._follow_from(self.journal.end)
+                if self._applied is None or not self.files.are_as(self._applied.marks):
                     self._look_at_files()
         except BaseException:
             self.detach()
@@ -185,11 +185,14 @@ class Engine:
 
     # -- changing --
 
-    def append(self, writes: list[Write]) -> None:
-        """Make *writes*, all previewed, one transaction. It is durable and in the files after ``flush``."""
+    def append(self, writes: list[Write], heads: Iterable[Head]) -> None:
+        """Make *writes*, all previewed, one transaction. It is durable and in the files after ``flush``.
+
+        *heads* are those of the lines among them.
+        """
         try:
             self.journal.append(writes)
-            self.picture.confirm(writes, self.journal.end)
+            self.picture.confirm(writes, heads, self.journal.end)
         except BaseException:
             self.detach()
             raise
@@ -245,7 +248,7 @@ class Engine:
         else:
             self.journal.durable = max(self.journal.durable, applied.position)
             if applied.position < self.journal.durable:
-                transactions = self.journal.read(applied.position, self.journal.durable)
+                transactions = self.picture.since(applied.position, self.journal.durable)
                 applied = self.files.apply(applied, transactions, self.picture.next_seq)
             self._applied = applied
             self.picture.prune(applied.position)

@@ -21,9 +21,10 @@ from queuectl.stores.local import folder as folders
 from queuectl.stores.local.config import read_settings
 from queuectl.stores.local.files import KEPT, REPLACED, litter
 from queuectl.stores.local.findings import Finding, damage, note, warning
-from queuectl.stores.local.journal import HEADER_SIZE, put_over
+from queuectl.stores.local.journal import HEADER_SIZE
 from queuectl.stores.local.lock import holder_of
 from queuectl.stores.local.records import File
+from queuectl.stores.local.transactions import put_over
 from queuectl.stores.local.view import View
 
 LOCK_PATIENCE_S = 2.0

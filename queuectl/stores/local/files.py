@@ -8,7 +8,7 @@ foreign change means are made elsewhere.
 import os
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,8 +17,8 @@ import msgspec
 from queuectl.errors import StoreDamaged
 from queuectl.later import pattern
 from queuectl.stores.local import disk, records
-from queuectl.stores.local.journal import Transaction
 from queuectl.stores.local.records import File, Layout, Write
+from queuectl.stores.local.transactions import Transaction, combined
 
 APPLIED_SIZE = 1024
 _CHECKSUM_SIZE = 9
@@ -88,6 +88,7 @@ class DataFiles:
     def __init__(self, folder: Path) -> None:
         """Open what is there; create what is not where that is a new queue (see ``create_missing``)."""
         self.paths = {file: folder / f"{file}.json" for file in File}
+        self._names = {file: str(path) for file, path in self.paths.items()}
         self._fds: dict[File, int] = {}
         self._applied_path = folder / "applied"
         self._applied_fd = disk.open_file(self._applied_path, create=True)
@@ -181,16 +182,26 @@ class DataFiles:
         )
         return StoreDamaged(msg, path=str(path), offset=offset)
 
+    def are_as(self, marks: dict[File, FileMark]) -> bool:
+        """Whether the files look as *marks* say. Raises ``StoreDamaged`` if one is missing."""
+        for file, mark in marks.items():
+            status = self._status(file)
+            if (status.st_mtime_ns, status.st_size, status.st_ino) != (mark.mtime_ns, mark.size, mark.inode):
+                return False
+        return True
+
+    def _status(self, file: File) -> os.stat_result:
+        try:
+            return os.stat(self._names[file])  # noqa: PTH116 - at every locking: a Path costs as much as the call
+        except FileNotFoundError as error:
+            msg = f"{self.paths[file]} is missing: restore it from a copy. Nothing was changed."
+            raise StoreDamaged(msg, path=str(self.paths[file])) from error
+
     def marks(self) -> dict[File, FileMark]:
         """Return what the files look like now. Raises ``StoreDamaged`` if one is missing."""
         marks = {}
-        for file, path in self.paths.items():
-            try:
-                status = os.stat(path)  # noqa: PTH116 - at every locking: a Path costs as much as the call
-            except FileNotFoundError as error:
-                msg = f"{path} is missing: restore it from a copy. Nothing was changed."
-                raise StoreDamaged(msg, path=str(path)) from error
-            marks[file] = mark_of(status)
+        for file in self.paths:
+            marks[file] = mark_of(self._status(file))
         return marks
 
     def inodes(self) -> dict[str, int]:
@@ -222,22 +233,20 @@ class DataFiles:
         text = msgspec.json.encode(applied).ljust(APPLIED_SIZE - _CHECKSUM_SIZE)
         disk.write_at(self._applied_fd, text + _checksum(text), 0)
 
-    def apply(self, applied: Applied, transactions: Iterable[Transaction], next_seq: int) -> Applied:
+    def apply(self, applied: Applied, transactions: Sequence[Transaction], next_seq: int) -> Applied:
         """Bring *transactions*, which are durable and follow *applied*, into the files."""
         self._write_applied(msgspec.structs.replace(applied, is_applying=True))
-        position = applied.position
-        layouts = {file: layout.copy() for file, layout in applied.layouts.items()}
+        writes = combined(transactions)
         try:
-            for transaction in transactions:
-                self.write(transaction.writes)
-                for write in transaction.writes:
-                    layouts[write.file].note(write)
-                position = transaction.end
+            self.write(writes)
         except OSError:
-            # What is not there yet stays in the journal, and everybody can go on.
-            self.note_applied(applied.generation, position, next_seq, layouts)
+            # All of it stays in the journal, to be written again, and everybody can go on.
+            self.note_applied(applied.generation, applied.position, next_seq, applied.layouts)
             raise
-        return self.note_applied(applied.generation, position, next_seq, layouts)
+        layouts = {file: layout.copy() for file, layout in applied.layouts.items()}
+        for write in writes:
+            layouts[write.file].note(write)
+        return self.note_applied(applied.generation, transactions[-1].end, next_seq, layouts)
 
     def write(self, writes: list[Write]) -> None:
         """Make *writes*, neighbours in one piece, so that a reader without the lock meets whole changes."""

@@ -57,15 +57,15 @@ class Intake:
             if is_large:
                 engine.renew()  # first of all: it may find out more about the files
             ids = self._choose_ids(specs)
-            bodies = (
-                records.encode_job(lifecycle.create(spec, id=id, max_retries=max_retries, seq=seq, now=now))
+            jobs = (
+                lifecycle.create(spec, id=id, max_retries=max_retries, seq=seq, now=now)
                 for seq, (id, spec) in enumerate(zip(ids, specs, strict=True), start=engine.picture.next_seq)
             )
             if is_large:
-                self._stream(bodies, count=len(specs))
+                self._stream(map(records.encode_job, jobs), count=len(specs))
             else:
                 with Plan(engine) as plan:
-                    plan.add(File.JOBS, bodies)
+                    plan.add(File.JOBS, jobs)
         return ids
 
     def _load_ids(self) -> None:

@@ -8,14 +8,14 @@ import contextlib
 import os
 import time
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from queuectl.errors import StoreDamaged
-from queuectl.stores.local import disk, records
-from queuectl.stores.local.records import File, Write
+from queuectl.stores.local import disk
+from queuectl.stores.local.records import Write
+from queuectl.stores.local.transactions import Transaction
 
 FORMAT = 1
 HEADER_SIZE = 256
@@ -52,13 +52,6 @@ class Body(msgspec.Struct):
     writes: list[Write]
 
 
-class Transaction(msgspec.Struct, frozen=True):
-    """A transaction as it was read; *end* is the position behind it."""
-
-    end: int
-    writes: list[Write]
-
-
 _decode_body = msgspec.json.Decoder(Body).decode
 _decode_format = msgspec.json.Decoder(_Format).decode
 _decode_header = msgspec.json.Decoder(Header).decode
@@ -70,6 +63,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Open or create the journal at *path*; call ``attach`` before anything else."""
         self.path = path
+        self._name = str(path)
         self._fd = disk.open_file(path, create=True)
         self._inode = os.fstat(self._fd).st_ino
         self._raw_header = b""
@@ -96,16 +90,17 @@ class Journal:
         """Whether there is anything behind the header, read or not."""
         return os.fstat(self._fd).st_size > HEADER_SIZE
 
-    def has_changed(self) -> bool:
-        """Whether the generation is another than the one attached, or has to become another."""
+    def size(self) -> int | None:
+        """Return the size of the journal, or None if its generation is not the one attached, or has to be left."""
         if self.failed is not None and self.failed == self.generation:
-            return True
+            return None
         try:
-            if os.stat(self.path).st_ino != self._inode:  # noqa: PTH116 - a Path costs more than the call
-                return True
+            status = os.stat(self._name)  # noqa: PTH116 - a Path costs more than the call
         except FileNotFoundError:
-            return True
-        return disk.read_at(self._fd, HEADER_SIZE, 0) != self._raw_header
+            return None
+        if status.st_ino != self._inode or disk.read_at(self._fd, HEADER_SIZE, 0) != self._raw_header:
+            return None
+        return status.st_size
 
     def mark(self) -> object:
         """Return what differs once the journal has changed since, None while it may change unseen; wants no lock."""
@@ -307,25 +302,6 @@ def _check_format(path: Path, raw: bytes) -> None:
             "use that version. Nothing was changed."
         )
         raise StoreDamaged(msg, path=str(path), format=number)
-
-
-def newest(transactions: Iterable[Transaction]) -> list[Write]:
-    """Return the last write of each place, in the order in which these were made."""
-    found: dict[tuple[File, int, int], Write] = {}
-    for transaction in transactions:
-        for write in transaction.writes:
-            # The width tells a reserve from the line that was written into it later.
-            key = (write.file, write.offset, write.width)
-            found.pop(key, None)
-            found[key] = write
-    return list(found.values())
-
-
-def put_over(data: dict[File, bytearray], transactions: Iterable[Transaction]) -> None:
-    """Make the writes of *transactions* in *data*, the contents of one or both files."""
-    for transaction in transactions:
-        for file, content in data.items():
-            records.put_over(content, (write for write in transaction.writes if write.file is file))
 
 
 def encode_header(inodes: dict[str, int], follows: tuple[str, int] | None) -> bytes:

@@ -9,6 +9,7 @@ a gate, which is a lock on the folder itself.
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,12 +33,17 @@ class QueueLock:
         self._gate = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def acquire(self) -> None:
+        """Take the lock; raise ``StoreBusy`` at the deadline."""
         try:
             while True:
                 if not latch.lock_descriptor(self._fd, blocking=False):
                     self._wait()
                 if os.fstat(self._fd).st_nlink:
-                    return self
+                    return
                 # Somebody deleted the file: its lock no longer keeps anybody out.
                 fd = disk.open_file(self._path, create=True)
                 os.close(self._fd)
@@ -50,6 +56,10 @@ class QueueLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let others have the lock."""
         latch.unlock_descriptor(self._fd)
 
     def is_taken(self) -> bool:
@@ -86,6 +96,32 @@ class QueueLock:
                 raise StoreBusy(msg)
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, longest_s)
+
+
+class Held:
+    """A lock held for a ``with`` block, in which *prepare* has been called first.
+
+    Not made by ``contextlib``, whose generators cost as much as the lock itself.
+    """
+
+    __slots__ = ("_lock", "_prepare")
+
+    def __init__(self, lock: QueueLock, prepare: Callable[[], None]) -> None:
+        self._lock = lock
+        self._prepare = prepare
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        try:
+            self._prepare()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
 
 
 def is_locked(path: Path) -> bool:

@@ -13,7 +13,8 @@ from queuectl.job import Job, State
 from queuectl.stores.base import Observation
 from queuectl.stores.local import reading, records
 from queuectl.stores.local.engine import Engine
-from queuectl.stores.local.journal import HEADER_SIZE, Transaction
+from queuectl.stores.local.journal import HEADER_SIZE
+from queuectl.stores.local.transactions import Transaction
 
 _NEWEST = 200  #: jobs of each state that the first look names
 _STATES = tuple(State)

@@ -11,6 +11,7 @@ from typing import Protocol
 from queuectl.stores.local import records
 from queuectl.stores.local.files import DataFiles
 from queuectl.stores.local.records import File, Head, Layout, Write
+from queuectl.stores.local.transactions import Transaction
 
 _LINE_GUESS = 4096  #: bytes first read of a line whose width is not known
 
@@ -37,7 +38,7 @@ class Picture:
         self.next_seq = 1
         self.follower: Follower | None = None
         self._recent: dict[tuple[File, int], Write] = {}
-        self._log: deque[tuple[int, list[Write]]] = deque()
+        self._log: deque[Transaction] = deque()
 
     def reset(self, layouts: dict[File, Layout], next_seq: int) -> None:
         """Begin anew with files that are as *layouts* say; a number once used is not used again."""
@@ -60,26 +61,34 @@ class Picture:
         """Take account of a transaction that ends at *end* of the journal."""
         for write in writes:
             self.preview(write)
-        self.confirm(writes, end)
+        self.confirm(writes, (records.decode_head(write.body) for write in writes if write.is_line), end)
 
-    def confirm(self, writes: list[Write], end: int) -> None:
-        """Take account of *writes*, previewed before, having become a transaction that ends at *end*."""
+    def confirm(self, writes: list[Write], heads: Iterable[Head], end: int) -> None:
+        """Take account of *writes*, previewed before, having become a transaction that ends at *end*.
+
+        *heads* are those of the lines among them, in their order.
+        """
         follower = self.follower
+        next_head = iter(heads).__next__
         for write in writes:
             if write.is_line:
-                head = records.decode_head(write.body)
+                head = next_head()
                 if head.seq >= self.next_seq:
                     self.next_seq = head.seq + 1
                 if follower is not None:
                     follower.note(write, head)
             elif follower is not None and (seq := write.blanked_seq) is not None:
                 follower.drop(write, seq)
-        self._log.append((end, writes))
+        self._log.append(Transaction(end, writes))
+
+    def since(self, position: int, stop: int) -> list[Transaction]:
+        """Return the transactions behind *position* of the journal, up to *stop*; none of them was pruned."""
+        return [transaction for transaction in self._log if position < transaction.end <= stop]
 
     def prune(self, position: int) -> None:
         """Let go of what is in the files: everything up to *position* of the journal."""
-        while self._log and self._log[0][0] <= position:
-            for write in self._log.popleft()[1]:
+        while self._log and self._log[0].end <= position:
+            for write in self._log.popleft().writes:
                 if self._recent.get((write.file, write.offset)) is write:
                     del self._recent[write.file, write.offset]
 

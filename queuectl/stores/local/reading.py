@@ -11,8 +11,9 @@ import msgspec
 from queuectl.job import Job
 from queuectl.stores.local import disk, records
 from queuectl.stores.local.engine import Engine
-from queuectl.stores.local.journal import HEADER_SIZE, Header, put_over
+from queuectl.stores.local.journal import HEADER_SIZE, Header
 from queuectl.stores.local.records import File, Head
+from queuectl.stores.local.transactions import put_over
 
 if TYPE_CHECKING:
     from mmap import mmap

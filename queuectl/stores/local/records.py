@@ -42,6 +42,11 @@ class Head(msgspec.Struct, frozen=True):
 decode_head = msgspec.json.Decoder(Head).decode
 
 
+def head_of(job: Job) -> Head:
+    """Return what ``decode_head`` would read from the line of *job*."""
+    return Head(job.id, job.state, job.seq, job.run_at, job.claim)
+
+
 class Write(msgspec.Struct, array_like=True, frozen=True):
     """One stretch of a file as it shall be: *width* bytes at *offset*.
 

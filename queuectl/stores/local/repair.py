@@ -23,11 +23,11 @@ from queuectl.stores.local.config import read_pairs
 from queuectl.stores.local.examine import OURS, examine
 from queuectl.stores.local.files import KEPT, litter
 from queuectl.stores.local.findings import Finding, Severity
-from queuectl.stores.local.journal import Transaction
 from queuectl.stores.local.lock import QueueLock
 from queuectl.stores.local.ownership import hand_over_tree
 from queuectl.stores.local.records import File, Layout
 from queuectl.stores.local.salvage import Kept, distinct, salvage
+from queuectl.stores.local.transactions import Transaction
 from queuectl.stores.local.view import View
 
 #: Findings that mean that the jobs have to be written anew.

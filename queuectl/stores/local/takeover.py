@@ -15,8 +15,8 @@ from queuectl import times
 from queuectl.errors import StoreDamaged
 from queuectl.job import ID_PATTERN, Job, State
 from queuectl.stores.local import records
-from queuectl.stores.local.journal import Transaction
 from queuectl.stores.local.records import File, Layout
+from queuectl.stores.local.transactions import Transaction
 
 _MAX_SEQ = 1 << 53  # beyond it, JSON numbers are not exact for every reader
 

@@ -16,8 +16,9 @@ import msgspec
 from queuectl.errors import StoreDamaged
 from queuectl.stores.local import disk, latch
 from queuectl.stores.local.files import FileMark, mark_of, read_applied
-from queuectl.stores.local.journal import HEADER_SIZE, Body, Header, Journal, Transaction
+from queuectl.stores.local.journal import HEADER_SIZE, Body, Header, Journal
 from queuectl.stores.local.records import File
+from queuectl.stores.local.transactions import Transaction
 
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _LOOK_AGAIN_S = 0.005

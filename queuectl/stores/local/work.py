@@ -1,8 +1,7 @@
 """Claiming and settling on a data folder: one lock, one append."""
 
 import random
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
@@ -14,6 +13,7 @@ from queuectl.stores.base import Settlement
 from queuectl.stores.local import reading, records
 from queuectl.stores.local.engine import Engine
 from queuectl.stores.local.index import Place, ReadyIndex
+from queuectl.stores.local.lock import Held
 from queuectl.stores.local.plan import Plan
 from queuectl.stores.local.records import File, Head, Write
 
@@ -39,6 +39,8 @@ class Work:
     def __init__(self, engine: Engine) -> None:
         """Work through *engine*; the index is loaded when it is first needed."""
         self._engine = engine
+        self._index = ReadyIndex()
+        self._claimed: tuple[bytes, Job] | None = None  #: the line of the last claim, and the job in it
 
     def load(self) -> None:
         """Load the index, unless it is up to date."""
@@ -51,16 +53,21 @@ class Work:
             index.ready.note(line.head, line.offset, line.width)
         picture.follower = index
 
-    @contextmanager
-    def _locked(self) -> Iterator[ReadyIndex]:
+    def _locked(self) -> Held:
         """Hold the lock with an index that is up to date."""
-        while True:
-            self.load()
-            with self._engine.locked():
-                follower = self._engine.picture.follower
-                if isinstance(follower, _Index):
-                    yield follower.ready
-                    return
+        return Held(self._engine.lock, self._refresh)
+
+    def _refresh(self) -> None:
+        self._engine.refresh()
+        while not isinstance(follower := self._engine.picture.follower, _Index):
+            # Loading takes too long for the lock.
+            self._engine.lock.release()
+            try:
+                self.load()
+            finally:
+                self._engine.lock.acquire()
+            self._engine.refresh()
+        self._index = follower.ready
 
     def exchange(
         self,
@@ -72,9 +79,9 @@ class Work:
         now: datetime,
     ) -> Settlement:
         """Settle *job*, if there is one, and claim the next for *next_claim*, all in one transaction."""
-        with self._locked() as index:
-            held = self._held(index, job) if job is not None else None
-            ready = self._ready(index, now) if next_claim is not None else None
+        with self._locked():
+            held = self._held(job) if job is not None else None
+            ready = self._ready(now) if next_claim is not None else None
             settled = claimed = None
             with Plan(self._engine) as plan:
                 if held is not None and outcome is not None:
@@ -87,18 +94,18 @@ class Work:
                 if ready is not None and next_claim is not None:
                     place, waiting = ready
                     claimed = lifecycle.claim(waiting, next_claim, now=now)
-                    _write(plan, claimed, place)
+                    self._claimed = plan.change(claimed, place.offset, place.width), claimed
             return Settlement(settled, claimed)
 
-    def _held(self, index: ReadyIndex, job: Job) -> tuple[Place, Job] | None:
+    def _held(self, job: Job) -> tuple[Place, Job] | None:
         """Return the claimed *job* as it now stands, or None if its claim no longer holds."""
-        entry = index.running.get(job.seq)
+        entry = self._index.running.get(job.seq)
         if entry is None or entry[1] != job.claim:
             return None
         return entry[0], self._job_at(job.seq, entry[0])
 
-    def _ready(self, index: ReadyIndex, now: datetime) -> tuple[Place, Job] | None:
-        found = index.first_ready(times.to_text(now))
+    def _ready(self, now: datetime) -> tuple[Place, Job] | None:
+        found = self._index.first_ready(times.to_text(now))
         if found is None:
             return None
         seq, place = found
@@ -110,6 +117,8 @@ class Work:
     def _job_at(self, seq: int, place: Place) -> Job:
         """Return job *seq*, whose line is at *place*. Raises ``StoreDamaged`` if another thing stands there."""
         body = self._engine.picture.body_at(File.JOBS, place.offset, place.width)
+        if self._claimed is not None and body == self._claimed[0]:
+            return self._claimed[1]
         try:
             job = records.decode_job(body or b"")
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -120,8 +129,8 @@ class Work:
 
     def give_back(self, job: Job, *, now: datetime) -> Job | None:
         """Return *job* to the queue, or None if its claim no longer holds."""
-        with self._locked() as index:
-            held = self._held(index, job)
+        with self._locked():
+            held = self._held(job)
             if held is None:
                 return None
             place, current = held
@@ -132,20 +141,22 @@ class Work:
 
     def current(self, job: Job) -> Job | None:
         """Return *job* as it now stands, or None if its claim no longer holds."""
-        with self._locked() as index:
-            held = self._held(index, job)
+        with self._locked():
+            held = self._held(job)
             return held[1] if held is not None else None
 
     def claimed(self) -> list[Job]:
         """Return all jobs that are in progress."""
-        with self._locked() as index:
-            return [self._job_at(seq, place) for seq, (place, _) in index.running.items()]
+        with self._locked():
+            return [self._job_at(seq, place) for seq, (place, _) in self._index.running.items()]
 
     def rescue(self, tokens: Collection[str], *, is_crash: bool, now: datetime) -> list[Job]:
         """Take back the jobs whose claims are among *tokens*, in one transaction."""
-        with self._locked() as index:
+        with self._locked():
             held = [
-                (place, self._job_at(seq, place)) for seq, (place, token) in index.running.items() if token in tokens
+                (place, self._job_at(seq, place))
+                for seq, (place, token) in self._index.running.items()
+                if token in tokens
             ]
             rescued = [lifecycle.rescue(job, is_crash=is_crash, now=now) for _, job in held]
             with Plan(self._engine) as plan:
