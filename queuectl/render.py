@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from queuectl import logs, times
+from queuectl import times
 from queuectl.commands import results
 from queuectl.job import Job, State
 from queuectl.later import pattern
@@ -271,12 +271,10 @@ def as_data(result: results.Result) -> Any:
         case results.Diagnosis() | results.Repaired():
             return msgspec.to_builtins(result)
         case results.JobOutput():
-            return {
-                "id": result.id,
-                "attempt": result.attempt,
-                "stdout": logs.text_of(result.stdout),
-                "stderr": logs.text_of(result.stderr),
-            }
+            from queuectl.logs import text_of
+
+            output = {"stdout": text_of(result.stdout), "stderr": text_of(result.stderr)}
+            return {"id": result.id, "attempt": result.attempt, **output}
     raise NotImplementedError(type(result).__name__)
 
 

@@ -54,6 +54,7 @@ def give_back_unseen(store: Store, folder: Path) -> list[Job]:
 
     To be called only on the word of a person that nothing of them runs any more. No crash is counted.
     """
+
     given_back = []
     for worker_id in _claims(store):
         held = liveness.hold_dead(folder, worker_id) if liveness.is_worker_id(worker_id) else None
@@ -92,11 +93,11 @@ def _tokens(jobs: list[Job]) -> list[str]:
 
 
 def _rescue(store: Store, folder: Path, worker_id: str) -> list[Job]:
+    from queuectl import processes
+
     held = liveness.hold_dead(folder, worker_id)
     if held is None:
         return []
-    from queuectl import processes
-
     with held:
         jobs = _claims(store)[worker_id]  # not before: it may have claimed another, or its jobs may be taken back
         info = held.info

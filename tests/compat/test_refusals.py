@@ -170,8 +170,8 @@ def test_a_folder_of_somebody_else_is_refused(data_dir: Path, monkeypatch: pytes
 #: Runs the program without the superuser's rights, which no mode holds back. All is loaded before.
 UNPRIVILEGED = """
 import encodings.utf_8_sig
-import importlib, json, os, pkgutil, platform, pwd, sys, traceback
-import psutil, queuectl
+import difflib, importlib, json, logging, mmap, os, pkgutil, platform, pwd, shlex, sys, traceback
+import filelock, psutil, queuectl
 for module in pkgutil.walk_packages(queuectl.__path__, "queuectl."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)

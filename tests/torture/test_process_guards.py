@@ -109,7 +109,7 @@ GUARDS = (
     Guard(
         "the lock of the queue",
         "stores/local/lock.py",
-        "                if not lock_descriptor(self._fd, blocking=False):\n                    self._wait()\n",
+        "                if not latch.lock_descriptor(self._fd, blocking=False):\n                    self._wait()\n",
         "",
         "concurrency/test_claims.py::test_no_job_is_claimed_twice",
     ),
