@@ -52,11 +52,13 @@ def open_outputs(store: Store, folder: Path, job: Job, attempt: int) -> tuple[Bi
         out, err = (_written(path) for path in running_names(folder, worker_of(job)))
         # An empty file is the next job's once this one has ended; one that was written to is not.
         if store.job(job.id).claim == job.claim:
-            return out, err
+            # What is not there may have got its lasting place already, though the end is not recorded yet.
+            kept_out, kept_err = output_names(folder, job, attempt)
+            return out or _written(kept_out), err or _written(kept_err)
         for source in (out, err):
             if source is not None:
                 source.close()
-    out, err = (_open(path) for path in output_names(folder, job, attempt))
+    out, err = (_written(path) for path in output_names(folder, job, attempt))
     return out, err
 
 

@@ -53,17 +53,24 @@ class Outputs:
         return _make(path)
 
     def take_back(self, output: Output) -> bool:
-        """Take *output* back, its *fd* closed and its command ended; return whether there is something in it."""
-        # What still runs in the background may write later: that is not for the next command. So first this.
-        is_open = _can_be_written(output.read_fd)
-        if os.fstat(output.read_fd).st_size:
+        """Take *output* back, its *fd* closed and its command ended; return whether it is to be kept.
+
+        That is so if there is something in it, or if what still runs in the background may write to it.
+        """
+        # In this order: nothing comes to a file that nobody has open.
+        has_writers = _has_writers(output.read_fd)
+        if has_writers or os.fstat(output.read_fd).st_size:
             os.close(output.read_fd)
             return True
-        if is_open:
+        if has_writers is None:
             _drop(output.path, output.read_fd)
         else:
             self._empty[output.path] = output.read_fd
         return False
+
+    def discard(self, output: Output) -> None:
+        """Take back the *output* of a command that has not begun, and remove the file."""
+        _drop(output.path, output.read_fd)
 
     def close(self) -> None:
         """Remove the files that are empty."""
@@ -105,22 +112,23 @@ def _open_to_look(path: str) -> int:
     return read_fd
 
 
-def _can_be_written(read_fd: int) -> bool:
-    """Whether any process has the file open for writing, or may have: the system gives no lease on such a one."""
+def _has_writers(read_fd: int) -> bool | None:
+    """Whether any process has the file open for writing, None if that cannot be told: then it gets no lease."""
     if sys.platform != "linux":
-        return True
+        return None
     try:
         fcntl.fcntl(read_fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(read_fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError:  # also where the file system knows no leases
+    except BlockingIOError:
         return True
+    except OSError:  # as where the file system knows no leases
+        return None
     return False
 
 
 def _drop(path: str, read_fd: int) -> None:
-    """Remove the file, if it still is the one that *read_fd* has open and nothing has come; no failure matters."""
+    """Remove the file, if it still is the one that *read_fd* has open; no failure matters."""
     with suppress(OSError):
-        status = os.lstat(path)
-        if not status.st_size and os.path.samestat(status, os.fstat(read_fd)):
+        if os.path.samestat(os.lstat(path), os.fstat(read_fd)):
             os.unlink(path)  # noqa: PTH108 - as above
     os.close(read_fd)

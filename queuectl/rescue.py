@@ -60,10 +60,7 @@ def give_back_unseen(store: Store, folder: Path) -> list[Job]:
         held = liveness.hold_dead(folder, worker_id) if liveness.is_worker_id(worker_id) else None
         if held is not None:
             with held:
-                jobs = _claims(store)[worker_id]
-                for job in jobs:
-                    logs.move_outputs(folder, job)
-                given_back += store.rescue(_tokens(jobs), is_crash=False, now=datetime.now(UTC))
+                given_back += store.rescue(_tokens(_claims(store)[worker_id]), is_crash=False, now=datetime.now(UTC))
                 held.remove()
     return given_back
 
@@ -104,7 +101,7 @@ def _rescue(store: Store, folder: Path, worker_id: str) -> list[Job]:
         # After a reboot nothing of the command is left, and the job is not to blame. Nor is it if nothing is known.
         is_crash = info.boot_id == processes.boot_id()
         ended = [job for job in jobs if info.boot_id not in (None, processes.boot_id()) or _end(job, info)]
-        for job in ended:
+        for job in ended if is_crash else ():  # else the attempt does not count, and the next gets its number
             logs.move_outputs(folder, job)
         rescued = store.rescue(_tokens(ended), is_crash=is_crash, now=datetime.now(UTC))
         if len(ended) == len(jobs):

@@ -101,7 +101,7 @@ class Attempt:
 
     @property
     def has_output(self) -> bool:
-        """Whether the ended command has written anything."""
+        """Whether the ended command has written anything, or has left somebody who may."""
         return any(self._written)
 
     def move_outputs(self, out_path: str, err_path: str) -> None:
@@ -109,6 +109,12 @@ class Attempt:
         for stream, is_written, path in zip((self._out, self._err), self._written, (out_path, err_path), strict=True):
             if is_written:
                 move(stream.path, path)
+
+    def remove_outputs(self) -> None:
+        """Let nobody take what an ended command has written for the output of the next; no failure matters."""
+        for stream in (self._out, self._err):
+            with suppress(OSError):
+                os.unlink(stream.path)  # noqa: PTH108 - it is a name
 
     def _processes(self) -> processes.Family:
         if self._family is None:
@@ -186,7 +192,7 @@ class Runner:
                 pid = self._spawn(text, cwd, environment, streams)
             except BaseException:
                 for stream in streams:
-                    self._outputs.take_back(stream)
+                    self._outputs.discard(stream)
                 raise
             finally:
                 for stream in streams:
@@ -206,7 +212,7 @@ class Runner:
             return out, self._outputs.open(err_path)
         except BaseException:
             os.close(out.fd)
-            self._outputs.take_back(out)
+            self._outputs.discard(out)
             raise
 
     def _environment(

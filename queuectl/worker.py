@@ -124,7 +124,9 @@ class Worker:
         self._file.note_attempt(job.id, attempt.token, attempt.pid, attempt.session_start)
         watch = Watch(job, attempt, self._store, self._waiter)
         outcome = watch.run()
-        if attempt.has_output and not self._insist(lambda: _move_outputs(attempt, self._folder, job)):
+        if watch.cause is Cause.STOP:
+            attempt.remove_outputs()  # it does not count, and the next attempt gets its number
+        elif attempt.has_output and not self._insist(lambda: _move_outputs(attempt, self._folder, job)):
             return None
         following = None
         if watch.cause is Cause.STOP:
@@ -198,6 +200,7 @@ def _move_outputs(attempt: Attempt, folder: Path, job: Job) -> bool:
             raise
         # What stands in its way may stand there for ever: no reason to lose the result, too.
         log.error("the output of job %s cannot be kept: %s", job.id, error)
+        attempt.remove_outputs()
     return True
 
 

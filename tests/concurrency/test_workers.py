@@ -153,6 +153,33 @@ def test_what_a_running_job_has_written_can_be_read(queue: RealQueue, data_dir: 
     assert [path.name for path in sorted((data_dir / "logs" / "000000").iterdir())] == ["1-1.out"]
 
 
+def test_what_an_attempt_that_does_not_count_has_written_is_not_shown_as_that_of_the_next(
+    queue: RealQueue, data_dir: Path, tmp_path: Path
+) -> None:
+    said = tmp_path / "said"
+    [id] = queue.enqueue(f"test -e {said} && exit; echo partial; touch {said}; sleep 1000")
+    queue.start(1)
+    until(said.exists)
+    queue.stop(now=True)
+    queue.start(1)
+    job = queue.await_state(id, State.COMPLETED)
+    assert job.attempts == 1
+    assert logs.open_outputs(queue.store, data_dir, job, 1) == (None, None)
+
+
+def test_what_the_background_of_a_silent_command_writes_later_is_kept(
+    queue: RealQueue, data_dir: Path, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    [id, other] = queue.enqueue(f"(read go <{gate}; echo late) &", "true")
+    queue.start(1)
+    queue.await_state(other, State.COMPLETED)
+    gate.write_text("go\n")
+    job = queue.await_state(id, State.COMPLETED)
+    until(lambda: logs.text_of(logs.open_outputs(queue.store, data_dir, job, 1)[0]) == "late\n", what="its words")
+
+
 def test_what_the_job_of_a_killed_worker_has_written_is_kept(queue: RealQueue, data_dir: Path, tmp_path: Path) -> None:
     [id] = queue.enqueue(
         f"echo attempt $QUEUECTL_ATTEMPT; test $QUEUECTL_ATTEMPT = 2 || {{ touch {tmp_path}/said; sleep 1000; }}"

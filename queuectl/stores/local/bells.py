@@ -30,6 +30,7 @@ class Bell:
         self._socket = _open_socket()
         try:
             self._socket.bind(str(self._busy))
+            self._busy.chmod(0o600)
             hand_over_socket(self._busy)
         except OSError:
             self._socket.close()
