@@ -124,8 +124,9 @@ class Worker:
         self._file.note_attempt(job.id, attempt.token, attempt.pid, attempt.session_start)
         watch = Watch(job, attempt, self._store, self._waiter)
         outcome = watch.run()
-        if watch.cause is Cause.STOP:
-            attempt.remove_outputs()  # it does not count, and the next attempt gets its number
+        if watch.cause in (Cause.STOP, Cause.DISOWNED):
+            # It does not count, and the next attempt gets its number; or whoever took the job has taken this, too.
+            attempt.remove_outputs()
         elif attempt.has_output and not self._insist(lambda: _move_outputs(attempt, self._folder, job)):
             return None
         following = None

@@ -217,7 +217,8 @@ class Stretch(NamedTuple):
 def stretches(data: bytes | bytearray) -> Iterator[Stretch]:
     """Yield all jobs in *data*, as ``scan`` finds them, many at once; that costs little more than decoding them.
 
-    Raises ``ValueError`` or ``msgspec.MsgspecError`` if ``scan`` or ``decode_head`` would.
+    For files as we have left them. Raises ``ValueError`` or ``msgspec.MsgspecError`` where ``scan`` or ``decode_head``
+    would, but for lines that are wrong in two ways at once: two jobs in one, and one job in two.
     """
     offset, stop = _span(data)
     lead = b" "
