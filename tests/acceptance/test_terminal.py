@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -250,11 +251,18 @@ def test_progress_gives_way_to_notices_and_to_ctrl_c(queuectl: QueueCtl) -> None
 
 
 def test_large_enqueue_shows_how_far_it_is(queuectl: QueueCtl, tmp_path: Path) -> None:
-    (tmp_path / "many.txt").write_text("true\n" * 300_000, encoding="utf-8")
-    run = Run(queuectl, "enqueue", "-f", "many.txt")
-    run.end()
-    assert re.search(r"\r\d+/300000 jobs added(, \d+/s, \d+s left)?\x1b\[K", run.written)
-    assert run.lines[0].startswith("300000 jobs added to the queue with job ids: ")
+    """How many jobs take a while depends on the machine: twice as many each time, until it has been a while."""
+    count, took_s, shown = 150_000, 0.0, None
+    while took_s < 4 and not shown:
+        count *= 2
+        (tmp_path / "many.txt").write_text("true\n" * count, encoding="utf-8")
+        run = Run(queuectl, "enqueue", "-f", "many.txt")
+        begun_s = time.monotonic()
+        run.end()
+        took_s = time.monotonic() - begun_s
+        shown = re.search(rf"\r\d+/{count} jobs added(, \d+/s, \d+s left)?\x1b\[K", run.written)
+        assert run.lines[0].startswith(f"{count} jobs added to the queue with job ids: ")
+    assert shown, f"{count} jobs took {took_s:.1f} s"
 
 
 def test_progress_is_for_terminals_only(queuectl: QueueCtl) -> None:
