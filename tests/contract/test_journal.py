@@ -26,7 +26,8 @@ COUNT = 20
 
 def writes(number: int) -> list[Write]:
     """Return what transaction *number* writes."""
-    return [records.line(File.JOBS, number * 100, 100, ",", b'{"id":"j%d"}' % number), records.blank(File.DLQ, 2, 9)]
+    body = b'{"id":"j%d","state":"pending","seq":%d}' % (number, number)
+    return [records.line(File.JOBS, number * 100, 100, ",", body), records.blank(File.DLQ, 2, 9)]
 
 
 def read_all(path: Path) -> tuple[Journal, list[Transaction]]:

@@ -213,6 +213,23 @@ def test_what_is_not_our_form_is_not_scanned(text: str) -> None:
             list(records.stretches(data))
 
 
+def test_two_jobs_in_one_line_do_not_make_up_for_one_in_two() -> None:
+    """So many lines, so many jobs; and yet no line is what it should be."""
+    one, two, broken = (
+        b'{"id":"%b","state":"pending","seq":1%b' % pair
+        for pair in ((b"a", b"}"), (b"b", b"}"), (b"c", b',"env":[{"A":1}'))
+    )
+    data = b"[\n " + one + b" , " + two + b"\n," + broken + b'\n,{"B":2}]}\n' + b"]\n"
+    assert len(json.loads(data)) == 3
+    with pytest.raises(ValueError, match=r".+"):
+        list(records.stretches(data))
+
+
+def test_a_text_that_looks_like_two_jobs_is_one() -> None:
+    data, _ = whole([records.encode_job(job("a", command='echo "},{"'))])
+    assert [head.id for stretch in records.stretches(data) for head in stretch.heads] == ["a"]
+
+
 @given(st.lists(bodies, max_size=30), st.data())
 def test_many_at_once_are_as_one_by_one(content: list[bytes], draw: st.DataObject) -> None:
     data, layout = whole(content)

@@ -126,7 +126,7 @@ class Engine:
 
     def _follow_from(self, position: int) -> None:
         for transaction in self.journal.read(position):
-            self.picture.follow(transaction.writes, transaction.end)
+            self.picture.follow(transaction)
 
     def _recover(self, applied: Applied | None) -> None:
         """Make the journal's writes again, from *applied* on: it is not known which have reached the files."""

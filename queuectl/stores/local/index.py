@@ -141,5 +141,10 @@ class ReadyIndex:
 
     def _forget(self, seq: int) -> None:
         """Let go of *seq* as a waiting job."""
-        if self._places.pop(seq, None) is None and self._find(seq) is not None:
+        if self._places.pop(seq, None) is not None:
+            return
+        if self._cursor < len(self._seqs) and self._seqs[self._cursor] == seq:  # as the next to be claimed mostly is
+            self._gone.discard(seq)
+            self._cursor += 1
+        elif self._find(seq) is not None:
             self._gone.add(seq)

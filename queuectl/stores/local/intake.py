@@ -14,7 +14,7 @@ from queuectl.stores.local import reading, records
 from queuectl.stores.local.engine import Engine
 from queuectl.stores.local.journal import RENEW_AT
 from queuectl.stores.local.plan import Plan
-from queuectl.stores.local.records import File, Head, Write
+from queuectl.stores.local.records import File, Head, Span
 
 _ID_LENGTH = 6
 _ID_LETTERS = b"abcdefghjkmnpqrstvwxyz23456789"  # none that look alike
@@ -28,10 +28,10 @@ class _Ids:
     def __init__(self, ids: set[str]) -> None:
         self.ids = ids
 
-    def note(self, write: Write, head: Head) -> None:
+    def note(self, span: Span, head: Head) -> None:
         self.ids.add(head.id)
 
-    def drop(self, write: Write, seq: int) -> None:
+    def drop(self, span: Span, seq: int) -> None:
         """Keep the id: whether it is free again is looked up when somebody wants it."""
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from queuectl.errors import StoreDamaged
 from queuectl.stores.local import disk
-from queuectl.stores.local.records import Write
+from queuectl.stores.local.records import Outline, Write
 from queuectl.stores.local.transactions import Transaction
 
 FORMAT = 1
@@ -46,10 +46,10 @@ class _Format(msgspec.Struct):
 
 
 class Body(msgspec.Struct):
-    """A transaction as it is written, behind its checksum."""
+    """A transaction as it is written, behind its checksum; its writes in outline."""
 
     durable: int
-    writes: list[Write]
+    writes: list[Outline]
 
 
 _decode_body = msgspec.json.Decoder(Body).decode
@@ -155,13 +155,15 @@ class Journal:
         position = start
         place = 0
         while (newline := data.find(b"\n", place)) >= 0:
-            body = self._parse(data[place:newline])
+            text = data[place:newline]
+            body = self._parse(text)
             if body is None:
                 break
-            position = start + newline + 1
-            self.durable = max(self.durable, body.durable)
-            transactions.append(Transaction(position, body.writes))
             place = newline + 1
+            position = start + place
+            if body.durable > self.durable:
+                self.durable = body.durable
+            transactions.append(Transaction(position, body.writes, text))
         if stop is not None:
             if position != stop:
                 raise self.damaged(position)

@@ -18,8 +18,9 @@ from queuectl.errors import StoreBusy
 from queuectl.stores.local import disk, latch
 
 COMMAND_DEADLINE_S = 10.0
-_GATE_PAUSES_S = (0.0002, 0.002)  #: first and longest sleep of those who wait at the gate
-_LOCK_PAUSES_S = (0.00005, 0.0005)  #: the same for the one who is next
+# Each sleep costs a change of processes. If many wait, the holder has mostly lost its core, for milliseconds.
+_GATE_PAUSES_S = (0.001, 0.008)  #: first and longest sleep of those who wait at the gate
+_LOCK_PAUSES_S = (0.0001, 0.001)  #: the same for the one who is next
 
 
 class QueueLock:

@@ -5,13 +5,12 @@ Opens nothing; everything here is valid only under the lock, after a refresh.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from queuectl.stores.local import records
 from queuectl.stores.local.files import DataFiles
-from queuectl.stores.local.records import File, Head, Layout, Write
-from queuectl.stores.local.transactions import Transaction
+from queuectl.stores.local.records import File, Head, Layout, Span, Write
+from queuectl.stores.local.transactions import OwnTransaction, Transaction
 
 _LINE_GUESS = 4096  #: bytes first read of a line whose width is not known
 
@@ -19,11 +18,11 @@ _LINE_GUESS = 4096  #: bytes first read of a line whose width is not known
 class Follower(Protocol):
     """Who wants to know of every line that changes."""
 
-    def note(self, write: Write, head: Head) -> None:
+    def note(self, span: Span, head: Head) -> None:
         """Take account of a job's line."""
         ...
 
-    def drop(self, write: Write, seq: int) -> None:
+    def drop(self, span: Span, seq: int) -> None:
         """Take account of the line of job *seq* having been blanked."""
         ...
 
@@ -37,7 +36,8 @@ class Picture:
         self.layouts: dict[File, Layout] = {}
         self.next_seq = 1
         self.follower: Follower | None = None
-        self._recent: dict[tuple[File, int], Write] = {}
+        # The newest write of each place, or the transaction that it is in.
+        self._recent: dict[tuple[File, int], Write | Transaction] = {}
         self._log: deque[Transaction] = deque()
 
     def reset(self, layouts: dict[File, Layout], next_seq: int) -> None:
@@ -57,29 +57,32 @@ class Picture:
         self.layouts[write.file].note(write)
         self._recent[write.file, write.offset] = write
 
-    def follow(self, writes: list[Write], end: int) -> None:
-        """Take account of a transaction that ends at *end* of the journal."""
-        for write in writes:
-            self.preview(write)
-        self.confirm(writes, (records.decode_head(write.body) for write in writes if write.is_line), end)
-
     def confirm(self, writes: list[Write], heads: Iterable[Head], end: int) -> None:
-        """Take account of *writes*, previewed before, having become a transaction that ends at *end*.
+        """Take account of *writes*, previewed before, having become a transaction that ends at *end* of the journal.
 
         *heads* are those of the lines among them, in their order.
         """
-        follower = self.follower
         next_head = iter(heads).__next__
         for write in writes:
-            if write.is_line:
-                head = next_head()
-                if head.seq >= self.next_seq:
-                    self.next_seq = head.seq + 1
-                if follower is not None:
-                    follower.note(write, head)
-            elif follower is not None and (seq := write.blanked_seq) is not None:
-                follower.drop(write, seq)
-        self._log.append(Transaction(end, writes))
+            self._tell(write, next_head() if write.is_line else write.blanked_seq)
+        self._log.append(OwnTransaction(end, writes))
+
+    def follow(self, transaction: Transaction) -> None:
+        """Take account of a transaction that another process has written."""
+        for outline in transaction.outlines:
+            self.layouts[outline.file].note(outline)
+            self._recent[outline.file, outline.offset] = transaction
+            self._tell(outline, outline.body)
+        self._log.append(transaction)
+
+    def _tell(self, span: Span, body: Head | int | None) -> None:
+        if isinstance(body, Head):
+            if body.seq >= self.next_seq:
+                self.next_seq = body.seq + 1
+            if self.follower is not None:
+                self.follower.note(span, body)
+        elif body is not None and self.follower is not None:
+            self.follower.drop(span, body)
 
     def since(self, position: int, stop: int) -> list[Transaction]:
         """Return the transactions behind *position* of the journal, up to *stop*; none of them was pruned."""
@@ -88,13 +91,21 @@ class Picture:
     def prune(self, position: int) -> None:
         """Let go of what is in the files: everything up to *position* of the journal."""
         while self._log and self._log[0].end <= position:
-            for write in self._log.popleft().writes:
-                if self._recent.get((write.file, write.offset)) is write:
-                    del self._recent[write.file, write.offset]
+            transaction = self._log.popleft()
+            for span in transaction.spans:
+                entry = self._recent.get((span.file, span.offset))
+                if entry is span or entry is transaction:
+                    del self._recent[span.file, span.offset]
 
-    def recent(self) -> Iterable[Write]:
-        """Return the newest write of each place that the files may be behind in."""
-        return self._recent.values()
+    def recent(self) -> Iterator[Write]:
+        """Yield the newest write of each place that the files may be behind in."""
+        for (file, offset), entry in self._recent.items():
+            yield entry if isinstance(entry, Write) else entry.write_at(file, offset)
+
+    def _write_at(self, file: File, offset: int) -> Write | None:
+        """Return the newest write at *offset*, unless the files are not behind in it."""
+        entry = self._recent.get((file, offset))
+        return entry.write_at(file, offset) if isinstance(entry, Transaction) else entry
 
     def is_recent(self, file: File, offset: int) -> bool:
         """Whether the files may be behind in the line at *offset*."""
@@ -102,7 +113,7 @@ class Picture:
 
     def body_at(self, file: File, offset: int, width: int) -> bytes | None:
         """Return the JSON of the job whose line is at *offset*, or None if there is none."""
-        write = self._recent.get((file, offset))
+        write = self._write_at(file, offset)
         if write is not None:
             return bytes(write.body) if write.is_line else None
         text = self._files.read_at(file, width, offset).rstrip()
@@ -110,7 +121,7 @@ class Picture:
 
     def line_at(self, file: File, offset: int) -> tuple[int, bytes | None] | None:
         """Return (width, JSON or None) of the line at *offset*; None behind the end of the file."""
-        write = self._recent.get((file, offset))
+        write = self._write_at(file, offset)
         if write is not None:
             return write.width, bytes(write.body) if write.is_line else None
         size = _LINE_GUESS

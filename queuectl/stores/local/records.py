@@ -5,6 +5,7 @@ A line is a space (the first) or a comma (all others), the object, padding and
 a newline. Pure: works on bytes and offsets, opens nothing.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
@@ -32,7 +33,7 @@ class File(StrEnum):
     DLQ = "dlq"
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """What an index has to know of a job; decoded without the rest."""
 
     id: str
@@ -58,18 +59,13 @@ def head_of(job: Job) -> Head:
     return Head(job.id, job.state, job.seq, job.run_at, job.claim)
 
 
-class Write(msgspec.Struct, array_like=True, frozen=True):
-    """One stretch of a file as it shall be: *width* bytes at *offset*.
-
-    *lead* and then *body*, padded with blanks, ended by a newline. The body of
-    a line is a job; that of a blank is the ``seq`` whose line it was, or null.
-    """
+class Span(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One stretch of a file: *width* bytes at *offset*, which begin with *lead*."""
 
     file: File
     offset: int
     width: int
     lead: str
-    body: msgspec.Raw
 
     @property
     def is_line(self) -> bool:
@@ -81,6 +77,15 @@ class Write(msgspec.Struct, array_like=True, frozen=True):
         """The offset behind it."""
         return self.offset + self.width
 
+
+class Write(Span, frozen=True, gc=False):
+    """A stretch as it shall be: *lead* and then *body*, padded with blanks, ended by a newline.
+
+    The body of a line is a job; that of a blank is the ``seq`` whose line it was, or null.
+    """
+
+    body: msgspec.Raw
+
     @property
     def blanked_seq(self) -> int | None:
         """The ``seq`` of the job whose line it empties, if it is such a write."""
@@ -90,6 +95,17 @@ class Write(msgspec.Struct, array_like=True, frozen=True):
         """Return the *width* bytes to write."""
         text = self.lead.encode() + bytes(self.body) if self.is_line else self.lead.encode()
         return text.ljust(self.width - 1) + b"\n"
+
+
+class Outline(Span, frozen=True, gc=False):
+    """A ``Write`` of which no more has been decoded than decides which job is next."""
+
+    body: Head | int | None
+
+    @property
+    def blanked_seq(self) -> int | None:
+        """The ``seq`` of the job whose line it empties, if it is such a write."""
+        return None if self.lead or isinstance(self.body, Head) else self.body
 
 
 def line(file: File, offset: int, width: int, lead: str, body: bytes) -> Write:
@@ -120,6 +136,7 @@ def decode_job(body: bytes | msgspec.Raw) -> Job:
 _BETWEEN = b" " * ROOM + b"\n,"  # a line and the next: as wide as ``width_of`` says
 _LINES_AT_ONCE = 512
 _STRETCH = 1 << 18  # bytes
+_MAY_BE_TWO = re.compile(rb"\}[ \t\r]*,[ \t\r]*\{")  # jobs in one line
 
 
 def width_of(body: bytes) -> int:
@@ -135,7 +152,7 @@ class Layout(msgspec.Struct):
     end: int = len(HEAD)  #: offset of ``]``; 0 in a file of zero bytes
     dead: int = 0  #: bytes of lines that were blanked
 
-    def note(self, write: Write) -> None:
+    def note(self, write: Write | Outline) -> None:
         """Take account of *write*."""
         if write.is_line:
             self.tail = max(self.tail, write.end)
@@ -218,7 +235,7 @@ def stretches(data: bytes | bytearray) -> Iterator[Stretch]:
     """Yield all jobs in *data*, as ``scan`` finds them, many at once; that costs little more than decoding them.
 
     For files as we have left them. Raises ``ValueError`` or ``msgspec.MsgspecError`` where ``scan`` or ``decode_head``
-    would, but for lines that are wrong in two ways at once: two jobs in one, and one job in two.
+    would.
     """
     offset, stop = _span(data)
     lead = b" "
@@ -236,9 +253,9 @@ def stretches(data: bytes | bytearray) -> Iterator[Stretch]:
                 raise ValueError(msg)
             lines[0] = lines[0][1:]
             heads = _decode_heads(b"[%b]" % b"\n".join(lines))
-            if len(heads) != len(lines):
-                msg = f"several jobs in one line behind byte {offset}"
-                raise ValueError(msg)
+            if len(heads) != len(lines) or _MAY_BE_TWO.search(data, offset, end):
+                # Or one job in two lines, or such a text within one; it is rare enough for another decoding.
+                heads = [decode_head(text[place > 0 :]) for place, text in enumerate(lines)]
             yield Stretch(heads, offsets, widths)
             lead = b","
         offset = end

@@ -3,19 +3,65 @@
 Each is a list of writes at places of the data files, to be made in this order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import msgspec
 
 from queuectl.stores.local import records
-from queuectl.stores.local.records import File, Write
+from queuectl.stores.local.records import File, Outline, Span, Write
 
 
-class Transaction(msgspec.Struct, frozen=True):
-    """A transaction as it was read; *end* is the position behind it."""
+class _Body(msgspec.Struct):
+    """What of a transaction's JSON makes the files."""
 
-    end: int
     writes: list[Write]
+
+
+_decode_writes = msgspec.json.Decoder(_Body).decode
+
+
+class Transaction:
+    """Writes that are made all or not at all; *end* is the position of the journal behind them.
+
+    Of what others have written, a worker needs hardly more than outlines: *text*, the JSON, is decoded when somebody
+    wants it all.
+    """
+
+    def __init__(self, end: int, outlines: Sequence[Outline], text: bytes) -> None:
+        self.end = end
+        self.outlines = outlines
+        self._text = text
+
+    @property
+    def spans(self) -> Sequence[Span]:
+        """What it writes to."""
+        return self.outlines
+
+    @cached_property
+    def writes(self) -> list[Write]:
+        """The writes in full."""
+        return _decode_writes(self._text).writes
+
+    def write_at(self, file: File, offset: int) -> Write:
+        """Return the last write at *offset*, where there is one."""
+        return self._newest[file, offset]
+
+    @cached_property
+    def _newest(self) -> dict[tuple[File, int], Write]:
+        return {(write.file, write.offset): write for write in self.writes}
+
+
+class OwnTransaction(Transaction):
+    """One that this process has written itself."""
+
+    def __init__(self, end: int, writes: list[Write]) -> None:
+        super().__init__(end, (), b"")
+        self.writes = writes
+
+    @property
+    def spans(self) -> Sequence[Span]:
+        return self.writes
 
 
 def combined(transactions: Iterable[Transaction]) -> list[Write]:

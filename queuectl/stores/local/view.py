@@ -74,7 +74,7 @@ class JournalView(Journal):
             end += len(text) + 1
             for piece in [text] if self._body(text) else _BEGINNING.split(text):
                 if (body := self._body(piece)) is not None:
-                    transactions.append(Transaction(end, body.writes))
+                    transactions.append(Transaction(end, body.writes, piece))
                 elif piece.strip(b"\0 \r"):
                     rest.append(piece)
         return transactions, rest

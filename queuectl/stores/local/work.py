@@ -15,7 +15,7 @@ from queuectl.stores.local.engine import Engine
 from queuectl.stores.local.index import Place, ReadyIndex
 from queuectl.stores.local.lock import Held
 from queuectl.stores.local.plan import Plan
-from queuectl.stores.local.records import File, Head, Write
+from queuectl.stores.local.records import File, Head, Span
 
 
 class _Index:
@@ -24,13 +24,13 @@ class _Index:
     def __init__(self) -> None:
         self.ready = ReadyIndex()
 
-    def note(self, write: Write, head: Head) -> None:
-        if write.file is File.JOBS:
-            self.ready.note(head, write.offset, write.width)
+    def note(self, span: Span, head: Head) -> None:
+        if span.file is File.JOBS:
+            self.ready.note(head, span.offset, span.width)
 
-    def drop(self, write: Write, seq: int) -> None:
-        if write.file is File.JOBS:
-            self.ready.drop(seq, write.offset)
+    def drop(self, span: Span, seq: int) -> None:
+        if span.file is File.JOBS:
+            self.ready.drop(seq, span.offset)
 
 
 class Work:
