@@ -16,8 +16,8 @@ def main() -> int:
     if sys.argv[1:2] == ["_pool"]:  # what ``pool.start`` runs
         from queuectl.supervisor import main as be_pool
 
-        data, count, report_fd = sys.argv[2:]
-        return be_pool(Path(data), int(count), int(report_fd))
+        data, count, *report_fd = sys.argv[2:]
+        return be_pool(Path(data), int(count), int(report_fd[0]) if report_fd else None)
 
     from queuectl.launch import main as run
 

@@ -10,20 +10,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import queuectl
 from queuectl import liveness, processes
-from queuectl.errors import ExitCode, QueueCtlError, StoreError, WorkerNotFound
+from queuectl.errors import ExitCode, QueueCtlError, StoreBusy, StoreError, WorkerNotFound
 from queuectl.processes import Proc
 from queuectl.runner import given_environment
 from queuectl.stores.local import disk, ownership
+from queuectl.stores.local.lock import QueueLock
 from queuectl.waiter import CLOSE
 
 _POOL_COMMAND = "_pool"  # makes ``__main__`` a pool; not for people
 _LOOK_AGAIN_S = 0.01
+_HELD_S = 1.0  #: a lock that cannot be had for so long is not just in use
 STOP_MARGIN_S = 15.0  #: how much longer than grace and kill-after a worker may take to stop
 
 
@@ -54,7 +56,11 @@ def start(folder: Path, count: int) -> list[int]:
         finally:
             os.close(write_end)  # so that the report ends with the pool
             os.close(log_fd)
-        text = report.readline()
+        try:
+            text = report.readline()
+        except KeyboardInterrupt:
+            pool.terminate()  # or workers would begin later, when nobody expects them any more
+            raise
     answer = json.loads(text or "{}")
     if "pids" not in answer:
         pool.wait()
@@ -74,10 +80,8 @@ def run(folder: Path, count: int) -> NoReturn:
 
     It keeps this process's PID, and ends, with 0, when its workers were stopped. Raises ``OSError`` if it cannot begin.
     """
-    nowhere = os.open(os.devnull, os.O_RDWR)  # nobody waits for its report
-    os.set_inheritable(nowhere, True)
-    os.dup2(nowhere, 0)
-    os.execv(sys.executable, _command(folder, count, nowhere))  # noqa: S606 - it is this program itself
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.execv(sys.executable, _command(folder, count))  # noqa: S606 - it is this program itself
 
 
 def program() -> list[str]:
@@ -85,8 +89,8 @@ def program() -> list[str]:
     return [sys.executable, str(Path(queuectl.__file__).absolute().with_name("__main__.py"))]
 
 
-def _command(folder: Path, count: int, report_fd: int) -> list[str]:
-    return [*program(), _POOL_COMMAND, str(folder.absolute()), str(count), str(report_fd)]
+def _command(folder: Path, count: int, *report_fd: int) -> list[str]:
+    return [*program(), _POOL_COMMAND, str(folder.absolute()), str(count), *map(str, report_fd)]
 
 
 def stop(folder: Path, pids: Collection[int] | None, *, now: bool, limit_s: float) -> Iterator[int]:
@@ -127,11 +131,22 @@ def stop(folder: Path, pids: Collection[int] | None, *, now: bool, limit_s: floa
             stubborn.append(pid)
     if stubborn:
         pids_text = ", ".join(map(str, stubborn))
-        msg = f'Not stopped in time: {pids_text}. "worker stop --now" does not wait for commands.'
-        raise QueueCtlError(msg, pids=stubborn)
+        advice = "" if now else ' "worker stop --now" does not wait for commands.'
+        raise _not_stopped(folder, f"{pids_text}.", advice, stubborn)
     if late := [info.pid for info in pools if not _has_ended(info, deadline)]:
-        msg = f"Not stopped in time: the pool {', '.join(map(str, late))}, which started the workers."
-        raise QueueCtlError(msg, pids=late)
+        raise _not_stopped(folder, f"the pool {', '.join(map(str, late))}, which started the workers.", "", late)
+
+
+def _not_stopped(folder: Path, who: str, advice: str, pids: Sequence[int | None]) -> QueueCtlError:
+    """Return what to raise for *who* has not stopped; *advice* holds unless they wait for the queue's lock."""
+    lock = QueueLock(folder, deadline_s=_HELD_S)
+    try:
+        with lock:
+            return QueueCtlError(f"Not stopped in time: {who}{advice}", pids=pids)
+    except StoreBusy as error:
+        return StoreBusy(f"Not stopped in time: {who} {error.message}", pids=pids)
+    finally:
+        lock.close()
 
 
 def _proc(info: liveness.WorkerInfo) -> Proc:

@@ -27,10 +27,11 @@ from queuectl import drafting
 from queuectl.commands import output
 from queuectl.commands.context import Context
 from queuectl.commands.results import Text
+from queuectl.errors import UsageError
 from queuectl.job import State
 from queuectl.observer import Observer, Snapshot
 from queuectl.stores.local import disk, ownership
-from queuectl.tokens import needs_more
+from queuectl.tokens import commands_in, needs_more
 
 PROMPT = "queuectl> "
 CONTINUATION = "     ...> "
@@ -196,11 +197,16 @@ class _Colours(Lexer):
 
 
 class _PrivateHistory(FileHistory):
-    """Lines in a file; one that begins with a blank is not kept."""
+    """Lines in a file; a command that begins with a space is not kept, be it one of several that were pasted."""
 
     def append_string(self, string: str) -> None:
-        if not string.startswith(" "):
-            super().append_string(string)
+        kept = []
+        with suppress(UsageError):  # a command that is too long is not run, nor is what comes behind it
+            for command in commands_in(string):
+                if not command.startswith(" "):
+                    kept.append(command)
+        if any(kept):
+            super().append_string("\n".join(kept))
 
     def store_string(self, string: str) -> None:
         with suppress(OSError):  # a full disk is no reason to refuse the command

@@ -65,8 +65,8 @@ def give_back_unseen(store: Store, folder: Path) -> list[Job]:
     return given_back
 
 
-def publish(store: Store, folder: Path) -> None:
-    """Say in the store which workers of the queue are running now."""
+def publish(store: Store, folder: Path) -> bool:
+    """Say in the store which workers of the queue are running now; return whether that was possible."""
 
     def running() -> list[int]:
         return [info.pid for info in liveness.read_workers(folder) if info.is_alive and info.pid is not None]
@@ -75,6 +75,8 @@ def publish(store: Store, folder: Path) -> None:
         store.publish_workers(running)
     except (StoreError, OSError) as error:
         _log().error("cannot say which workers run: %s", error)
+        return False
+    return True
 
 
 def _claims(store: Store) -> defaultdict[str, list[Job]]:

@@ -4,13 +4,13 @@ What the terminal can do is the business of ``prompt``; what a line means is dec
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 from queuectl.commands.context import Context
 from queuectl.commands.line import report, rest, run_line
 from queuectl.errors import ExitCode, QueueCtlError, UsageError
-from queuectl.tokens import LineAssembler, needs_more
+from queuectl.tokens import commands_in, needs_more
 
 GREETING = "Welcome to QueueCTL shell. Type 'exit' to quit."
 PROMPT = "queuectl> "
@@ -45,7 +45,7 @@ def _run_commands(context: Context, ask: Callable[[], str]) -> None:
         # A person may take hours to type the next line: meanwhile the files are everything.
         rest(context)
         try:
-            for command in _commands(ask()):
+            for command in commands_in(ask()):
                 if run_line(command, context) == ExitCode.INTERRUPTED or context.is_leaving:
                     break
         except KeyboardInterrupt:
@@ -62,17 +62,6 @@ def _take_leave(context: Context) -> None:
         if pids := context.live_pids():
             workers = "1 worker goes on" if len(pids) == 1 else f"{len(pids)} workers go on"
             context.notify(f'{workers}: "worker stop" stops {"it" if len(pids) == 1 else "them"}.')
-
-
-def _commands(text: str) -> Iterator[str]:
-    """Yield the commands in *text*: one as a rule, several when lines were pasted."""
-    assembler = LineAssembler()
-    for line in text.split("\n"):
-        command = assembler.feed(line)
-        if command is not None:
-            yield command
-    if assembler.is_open:
-        yield assembler.take()
 
 
 def _plain_ask() -> str:

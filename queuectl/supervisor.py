@@ -31,13 +31,22 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, CLOSE)
 log = logging.getLogger("queuectl")
 
 
-def main(folder: Path, count: int, report_fd: int) -> int:
-    """Be the pool of *count* workers; tell *report_fd* in JSON which workers run, or why none does."""
+def main(folder: Path, count: int, report_fd: int | None) -> int:
+    """Be the pool of *count* workers; tell *report_fd* in JSON which workers run, or why none does.
+
+    None if nobody waits for that: then it takes as long as others keep the queue locked.
+    """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
     logging.raiseExceptions = False  # where the disk is full, there is no place to complain about the log
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to stop: no traceback for Ctrl-C
+    is_awaited = report_fd is not None
+    if report_fd is None:
+        report_fd = os.open(os.devnull, os.O_WRONLY)
     os.set_inheritable(report_fd, False)
     try:
         store = open_store(folder)
+        if not is_awaited:
+            store.patience_s = None
         store.prepare_for_work()
         rescue_orphans(store, folder)
         pool = Pool(store, folder, count, report_fd)
@@ -115,10 +124,12 @@ class Pool:
         while active := [slot for slot in self._slots if not slot.is_done]:
             self._start_due()
             if self._report_fd is not None and all(slot.is_ready for slot in active):
-                self._publish()
+                is_published = self._publish()
                 pids = [slot.process.pid for slot in active if slot.process]
                 log.info("workers run: %s", ", ".join(map(str, pids)))
                 self._report({"pids": pids})
+                if not is_published:
+                    self._publish()
             self._sleep(active)
             if self._signals.is_stopping:
                 self._pass_on_stop()
@@ -138,6 +149,7 @@ class Pool:
         fd, self._report_fd = self._report_fd, None
         if fd is not None:
             _report(fd, answer)
+        self._store.patience_s = None  # as nobody waits for this process any more
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -259,8 +271,8 @@ class Pool:
             elif slot.process.pid is not None and slot.process.is_alive():
                 os.kill(slot.process.pid, signal.SIGQUIT if self._signals.is_hurried else signal.SIGTERM)
 
-    def _publish(self) -> None:
-        publish(self._store, self._folder)
+    def _publish(self) -> bool:
+        return publish(self._store, self._folder)
 
 
 def work(
@@ -276,11 +288,13 @@ def work(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if inherited is None:
         store = open_store(folder)
+        store.patience_s = None
         store.prepare_for_work()
     else:
         store, pool_file, report_fd = inherited
         pool_file.close()
         store.after_fork()
+        store.patience_s = None
         if report_fd is not None:
             os.close(report_fd)  # or the report would end only with the last worker
     # If this process ends otherwise than below, its file stays, and its job is taken back.

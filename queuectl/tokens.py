@@ -3,7 +3,7 @@
 Pure, and linear in time however the lines come.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -85,6 +85,20 @@ def needs_more(text: str) -> bool:
         for line in text.split("\n"):
             assembler.feed(line)
     return assembler.is_open
+
+
+def commands_in(text: str) -> Iterator[str]:
+    """Yield the commands in *text*: one as a rule, several when lines were pasted.
+
+    Raise ``UsageError`` at one that is longer than ``MAX_LINE``.
+    """
+    assembler = LineAssembler()
+    for line in text.split("\n"):
+        command = assembler.feed(line)
+        if command is not None:
+            yield command
+    if assembler.is_open:
+        yield assembler.take()
 
 
 class LineAssembler:

@@ -19,6 +19,7 @@ class MemoryStore:
     """The ``Store`` protocol on a dictionary. A verb that raises has changed nothing."""
 
     def __init__(self) -> None:
+        self.patience_s: float | None = 10.0
         self.is_open = True
         self.rests = 0
         self.workers: list[int] = []

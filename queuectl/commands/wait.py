@@ -1,5 +1,6 @@
 """The command ``wait``: it watches the store, and reads only when something has changed."""
 
+import math
 import time
 from contextlib import suppress
 
@@ -12,12 +13,14 @@ from queuectl.commands.progress import Progress
 from queuectl.commands.results import JobsEnded, Result
 from queuectl.commands.selection import unique
 from queuectl.completion import UNFINISHED, job_ids
-from queuectl.errors import JobNotFound, WaitTimedOut
+from queuectl.errors import JobNotFound, StoreBusy, WaitTimedOut
 from queuectl.job import Job, State
+from queuectl.stores.base import Store
 from queuectl.times import format_duration, to_text
 
 _GLANCE_S = 0.02  # between looks at the store's stamp
 _ROUND_S = 1.0  # between looks at workers, and at jobs when nothing has changed
+_SHORTEST_PATIENCE_S = 1.0  # with others who use the queue, even at the end: they mostly do for a moment
 _SHARE = 4  # looking pauses for so many times as long as it has taken
 
 _FEW = 100  # jobs that are looked up one by one, to say how far they are
@@ -41,12 +44,27 @@ def wait(context: Context, ids: tuple[str, ...], timeout: float | None, exit_zer
 
     A job has ended once it is completed, dead or cancelled. The exit code is 1 if any is dead or cancelled.
     """
-    context.rescue()
-    with Progress("jobs ended") as progress:
-        if not context.is_small:
-            progress.announce("Reading the queue ...")
-        goal = _Named(context, unique(ids)) if ids else _All(context)
-        _watch(context, goal, timeout, progress)
+    store = context.store
+    usual_patience_s = store.patience_s
+    until = math.inf if timeout is None else time.monotonic() + timeout
+    verdict = f"Gave up after {format_duration(timeout or 0)}"
+    try:
+        _lower_patience(store, until)
+        context.rescue()
+        with Progress("jobs ended") as progress:
+            if not context.is_small:
+                progress.announce("Reading the queue ...")
+            goal = _Named(context, unique(ids)) if ids else _All(context)
+            if not _watch(context, goal, until, progress):
+                msg = f"{verdict}: {goal.describe()}."
+                raise WaitTimedOut(msg)
+    except StoreBusy as error:
+        if time.monotonic() < until:
+            raise
+        msg = f"{verdict}. {error.message}"
+        raise WaitTimedOut(msg) from error
+    finally:
+        store.patience_s = usual_patience_s
     ended = goal.ended()
     context.advise(lambda: advice.on_ended(ended))
     return JobsEnded(ended, forgives=exit_zero)
@@ -136,16 +154,22 @@ class _All:
         ]
 
 
-def _watch(context: Context, goal: _Named | _All, timeout_s: float | None, progress: Progress) -> None:
-    """Return once *goal* is reached; raise ``WaitTimedOut`` after *timeout_s*. Meanwhile *progress* is shown."""
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+def _lower_patience(store: Store, until: float) -> None:
+    """Let *store* not wait for other processes much beyond *until*."""
+    patience_s = math.inf if store.patience_s is None else store.patience_s
+    store.patience_s = min(patience_s, max(until - time.monotonic(), _SHORTEST_PATIENCE_S))
+
+
+def _watch(context: Context, goal: _Named | _All, until: float, progress: Progress) -> bool:
+    """Return whether *goal* was reached before *until*. Meanwhile *progress* is shown."""
     next_round = 0.0
     is_warned = False
     while True:
         began = time.monotonic()
+        _lower_patience(context.store, until)
         stamp = context.store.stamp()
         if goal.is_reached():
-            return
+            return True
         if began >= next_round:
             context.rescue()
             if not is_warned and not context.live_pids():
@@ -156,12 +180,11 @@ def _watch(context: Context, goal: _Named | _All, timeout_s: float | None, progr
         rest_until = time.monotonic() + _SHARE * (time.monotonic() - began)
         while True:
             now = time.monotonic()
-            if deadline is not None and now >= deadline:
-                msg = f"Gave up after {format_duration(timeout_s or 0)}: {goal.describe()}."
-                raise WaitTimedOut(msg)
+            if now >= until:
+                return False
             if now >= next_round or (now >= rest_until and context.store.stamp() != stamp):
                 break
             if progress.is_due():
                 done, total = goal.measure()
                 progress.show(done, total, took_s=time.monotonic() - now)
-            time.sleep(_GLANCE_S if deadline is None else min(_GLANCE_S, deadline - now))
+            time.sleep(min(_GLANCE_S, until - now))

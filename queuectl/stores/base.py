@@ -61,6 +61,9 @@ class Bell(Protocol):
 class Store(Protocol):
     """A queue's memory. Times are aware; ids are checked by whoever made them."""
 
+    #: How long a verb waits for other processes before it raises ``StoreBusy``; None: as long as it takes.
+    patience_s: float | None
+
     # -- people and programs: durable when they return --
 
     def enqueue(self, specs: "Sequence[JobSpec]", *, now: datetime) -> list[str]:
@@ -134,7 +137,7 @@ class Store(Protocol):
     # -- workers --
 
     def prepare_for_work(self) -> None:
-        """Load what claiming needs, and wait as long as it takes for others from now on."""
+        """Load what claiming needs."""
         ...
 
     def after_fork(self) -> None:

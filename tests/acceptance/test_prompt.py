@@ -1,5 +1,6 @@
 """What a person sees and can do at the prompt: menu, suggestion, colours, toolbar, notices, keys."""
 
+import json
 import os
 import re
 import statistics
@@ -115,6 +116,25 @@ def test_history_is_searched_for_what_was_typed(terminal: Terminal) -> None:
     terminal.until(lambda lines: lines[-1] == f"{PROMPT}list --limit 1")
     terminal.type(DOWN)
     terminal.until(lambda lines: lines[-1] == f"{PROMPT}status")
+
+
+def test_commands_that_begin_with_a_space_are_not_kept_of_pasted_ones_either(
+    queuectl: QueueCtl, terminal: Terminal
+) -> None:
+    """But lines with which another command goes on may begin as they like."""
+    first = "enqueue '{id: a,\n  command: true}'"
+    hidden = " enqueue '{id: b,\ncommand: \"echo secret\"}'"
+    last = "enqueue --id c -- true"
+    terminal.type(f"\x1b[200~{first}\n{hidden}\n\n{last}\x1b[201~\r")
+    terminal.until(lambda lines: "Job added to the queue with job id: c" in lines)
+    terminal.run("status")
+    assert [job["id"] for job in json.loads((queuectl.data / "jobs.json").read_text())] == ["a", "b", "c"]
+    lines = (queuectl.data / "history").read_text().splitlines()
+    kept = [line.removeprefix("+") for line in lines if line.startswith("+")]
+    assert kept == [*first.splitlines(), "", last, "status"]
+    terminal.type(" enqueue --id d -- echo secret\r")
+    terminal.until(lambda lines: "Job added to the queue with job id: d" in lines)
+    assert "secret" not in (queuectl.data / "history").read_text()
 
 
 def test_arrow_searches_the_history_beside_a_menu_that_nobody_has_gone_into(terminal: Terminal) -> None:

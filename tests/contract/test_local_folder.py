@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from filelock import FileLock, Timeout
 from queuectl.errors import DuplicateId, ExitCode, OutcomeUnknown, StoreBusy, StoreDamaged, StoreError, StoreUnavailable
 from queuectl.job import Job, State
 from queuectl.liveness import WorkerFile
-from queuectl.stores.local import disk, engine, folder, intake
+from queuectl.stores.local import disk, engine, folder, intake, lock
 from queuectl.stores.local.journal import HEADER_SIZE
 from queuectl.stores.local.store import LocalStore
 from tests.samples import FAILED, NOW, OK, after, ids_of, new_claim, spec, specs
@@ -1008,9 +1009,24 @@ def test_a_lock_that_is_held_too_long_names_its_holder(
     assert store.enqueue(specs("b"), now=NOW) == ["b"]
 
 
-def test_workers_wait_for_the_lock_as_long_as_it_takes(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.prepare_for_work()
-    assert store._engine.lock.deadline_s is None
+def test_who_must_not_give_up_waits_as_long_as_it_takes_and_says_so_once(
+    store: LocalStore,
+    holder: subprocess.Popen[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(lock, "COMMAND_DEADLINE_S", 0.1)
+    store.patience_s = None
+    with ThreadPoolExecutor(1) as executor:
+        claiming = executor.submit(store.claim, new_claim(), now=NOW)
+        until(lambda: caplog.messages)
+        assert not claiming.done()
+        assert holder.stdin is not None
+        holder.stdin.close()
+        claimed = claiming.result(30)
+    assert claimed is not None
+    [said] = caplog.messages
+    assert said.startswith(f"the queue has been locked for 0.1 s by process {holder.pid} (")
 
 
 def test_a_lock_is_free_once_its_holder_was_killed(store: LocalStore, holder: subprocess.Popen[str]) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -712,6 +713,32 @@ def test_wait_gives_up_in_time(program: Program) -> None:
     assert (answer.exit_code, answer.out) == (ExitCode.TIMED_OUT, "")
     assert "2 jobs have not ended" in answer.err
     assert 'job "a" is pending' in program.run("wait a --timeout 0.01").err
+
+
+def test_wait_gives_up_in_time_while_others_keep_the_queue_locked(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for them no longer than it has time; the commands behind it are as patient as ever."""
+    program.add("a")
+    usual_s = program.store.patience_s
+    patience_s = []
+
+    def be_locked(id: str) -> Job:
+        patience_s.append(program.store.patience_s)
+        time.sleep(0.2)
+        msg = "The queue has been locked."
+        raise StoreBusy(msg)
+
+    monkeypatch.setattr(program.store, "job", be_locked)
+    for timeout, exit_code, err in (
+        ("0.1", ExitCode.TIMED_OUT, "queuectl: Gave up after 0.1s. The queue has been locked.\n"),
+        ("5", ExitCode.STORE, "queuectl: The queue has been locked.\n"),
+        ("99", ExitCode.STORE, "queuectl: The queue has been locked.\n"),
+    ):
+        answer = program.run(f"wait a --timeout {timeout}")
+        assert (answer.exit_code, answer.err) == (exit_code, err)
+        assert program.store.patience_s == usual_s
+    assert patience_s == [1.0, pytest.approx(5, abs=1), usual_s]
 
 
 def test_wait_says_when_nobody_works(program: Program) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from queuectl import relaxed, tokens
 from queuectl.errors import QueueCtlError, SyntaxProblem, UsageError
-from queuectl.tokens import LineAssembler, Token
+from queuectl.tokens import LineAssembler, Token, commands_in
 
 WORDS: list[tuple[str, list[str]]] = [
     ("", []),
@@ -250,3 +250,18 @@ def test_splitting_takes_time_in_proportion_to_the_text(shape: str, read: Callab
     """Eight times the text, or as many lines, takes nowhere near 64 times as long."""
     small, large = (cpu_time(read, SHAPES[shape](size)) for size in (600, 4_800))
     assert large < 24 * max(small, 0.0005)
+
+
+@pytest.mark.parametrize(
+    "text, commands",
+    [
+        ("", [""]),
+        ("status", ["status"]),
+        ("a\n b\n\nc", ["a", " b", "", "c"]),
+        ("enqueue '{id: a,\n  command: b}'\n list", ["enqueue '{id: a,\n  command: b}'", " list"]),
+        ("list \\\n --json\nstatus", ["list \\\n --json", "status"]),
+        ("status\nenqueue '{id: a,\n", ["status", "enqueue '{id: a,\n"]),
+    ],
+)
+def test_text_of_several_lines_is_one_command_or_several(text: str, commands: list[str]) -> None:
+    assert list(commands_in(text)) == commands

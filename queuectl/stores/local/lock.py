@@ -7,6 +7,7 @@ a gate, which is a lock on the folder itself.
 """
 
 import fcntl
+import math
 import os
 import time
 from collections.abc import Callable
@@ -27,9 +28,13 @@ class QueueLock:
     """A lock to be held for microseconds. One a process; not reentrant; made anew after fork."""
 
     def __init__(self, folder: Path, *, deadline_s: float | None = COMMAND_DEADLINE_S) -> None:
-        """Open the lock of *folder*; whoever waits longer than *deadline_s* (None: for ever) gives up."""
+        """Open the lock of *folder*; whoever waits longer than *deadline_s* gives up.
+
+        None is for who must not: such a one waits as long as it takes, and says so in the log, once each time.
+        """
         self._path = folder / "queue.lock"
         self.deadline_s = deadline_s
+        self._patient_until = 0.0
         self._fd = disk.open_file(self._path, create=True)
         self._gate = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -73,30 +78,40 @@ class QueueLock:
         os.close(self._gate)
 
     def _wait(self) -> None:
-        deadline = None if self.deadline_s is None else time.monotonic() + self.deadline_s
+        self._patient_until = time.monotonic() + self._patience_s
         # Whoever is next may have been stopped: those behind look for themselves, if less often.
-        if self._poll((self._gate, self._fd), _GATE_PAUSES_S, deadline) == self._fd:
+        if self._poll((self._gate, self._fd), _GATE_PAUSES_S) == self._fd:
             return
         try:
-            self._poll((self._fd,), _LOCK_PAUSES_S, deadline)
+            self._poll((self._fd,), _LOCK_PAUSES_S)
         finally:
             latch.unlock_descriptor(self._gate)
 
-    def _poll(self, fds: tuple[int, ...], pauses_s: tuple[float, float], deadline: float | None) -> int:
+    def _poll(self, fds: tuple[int, ...], pauses_s: tuple[float, float]) -> int:
         """Return the first of *fds* that could be locked."""
         pause_s, longest_s = pauses_s
         while True:
             for fd in fds:
                 if latch.lock_descriptor(fd, blocking=False):
                     return fd
-            if deadline is not None and time.monotonic() > deadline:
-                msg = (
-                    f"The queue has been locked for {self.deadline_s:g} s by {holder_of(self._path)}: "
-                    "try again, or end that process."
-                )
-                raise StoreBusy(msg)
+            if time.monotonic() > self._patient_until:
+                self._lose_patience()
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, longest_s)
+
+    @property
+    def _patience_s(self) -> float:
+        return COMMAND_DEADLINE_S if self.deadline_s is None else self.deadline_s
+
+    def _lose_patience(self) -> None:
+        what = f"queue has been locked for {round(self._patience_s, 1):g} s by {holder_of(self._path)}"
+        if self.deadline_s is not None:
+            msg = f"The {what}: try again, or end that process."
+            raise StoreBusy(msg)
+        import logging  # here, because hardly any command has use for it
+
+        logging.getLogger("queuectl").warning("the %s: going on once it is free", what)
+        self._patient_until = math.inf
 
 
 class Held:

@@ -36,6 +36,15 @@ class LocalStore:
         self._engine = Engine(self.folder)
         self._config = ConfigFile(self.folder)
 
+    @property
+    def patience_s(self) -> float | None:
+        """How long a verb waits for others; see ``Store``."""
+        return self._engine.lock.deadline_s
+
+    @patience_s.setter
+    def patience_s(self, seconds: float | None) -> None:
+        self._engine.lock.deadline_s = seconds
+
     # Each is made, and its module loaded, when it is first needed: a command needs at most one of them.
 
     @cached_property
@@ -207,7 +216,6 @@ class LocalStore:
         # What else is loaded on use is loaded now: weeks later its file may be that of another version.
         from queuectl.stores.local import foreign  # noqa: F401
 
-        self._engine.lock.deadline_s = None
         self.settings()
         self._config.is_tolerant = True
         self._work.load()
