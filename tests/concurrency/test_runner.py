@@ -1,6 +1,7 @@
 """Real commands: how they start, how they end, what is left of them, and what a kill of their worker misses."""
 
 import errno
+import fcntl
 import os
 import resource
 import select
@@ -16,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from queuectl import processes
+from queuectl import outputs, processes
 from queuectl.ending import Ended, failure_text
 from queuectl.job import MAX_ERROR
 from queuectl.runner import Attempt, Runner, StartFailure
@@ -146,6 +147,86 @@ def test_a_silent_command_leaves_its_files_to_the_next(bench: Bench) -> None:
 
     assert bench.output("echo yet more") == "yet more\n"
     assert [(path.name, path.read_text()) for path in (bench.folder / "kept").iterdir()] == [("1.out", "more\n")]
+
+
+@ON_LINUX
+def test_a_file_that_the_background_may_write_to_is_not_left_to_the_next(bench: Bench) -> None:
+    os.mkfifo(bench.folder / "gate")
+    attempt = bench.start("read go < gate & :")
+    ended(attempt)
+    assert attempt.has_output
+
+
+@ON_LINUX
+def test_what_the_background_writes_before_it_is_looked_for_is_seen(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes, and ends, after its command has ended."""
+    os.mkfifo(bench.folder / "gate")
+    has_writers = outputs._has_writers
+
+    def look(read_fd: int) -> bool | None:
+        if bearing(bench.token):
+            (bench.folder / "gate").write_text("open")
+            until(lambda: not bearing(bench.token))
+        return has_writers(read_fd)
+
+    monkeypatch.setattr(outputs, "_has_writers", look)
+    attempt = bench.start("(read go < gate; echo late) & :")
+    ended(attempt)
+    assert attempt.has_output
+
+
+def test_where_nobody_can_tell_who_may_write_the_next_command_has_files_of_its_own(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on systems without leases. What comes late is lost, but never taken for another's."""
+    monkeypatch.setattr(outputs, "_has_writers", lambda read_fd: None)
+    for gate in ("late gate", "gate"):
+        os.mkfifo(bench.folder / gate)
+    ended(bench.start("(read go < 'late gate'; echo late; touch written) & :"))
+    attempt = bench.start("read go < gate")
+    (bench.folder / "late gate").write_text("open")
+    until((bench.folder / "written").exists)
+    (bench.folder / "gate").write_text("open")
+    ended(attempt)
+    assert not attempt.has_output
+
+
+@ON_LINUX
+def test_a_file_system_without_leases_is_no_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    control = fcntl.fcntl
+
+    def refuse(fd: int, command: int, argument: int = 0) -> int:
+        if command == fcntl.F_SETLEASE:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return control(fd, command, argument)
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    bench.run("true")
+    assert list(bench.path("out").parent.iterdir()) == []
+
+
+@ON_LINUX
+def test_who_opens_a_file_while_it_is_looked_at_ends_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system tells the worker so by a signal, which is fatal unless another is asked for."""
+    control = fcntl.fcntl
+
+    def open_meanwhile(fd: int, command: int, argument: int = 0) -> int:
+        answer = control(fd, command, argument)
+        if (command, argument) == (fcntl.F_SETLEASE, fcntl.F_RDLCK):
+            with pytest.raises(BlockingIOError):
+                os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK)
+        return answer
+
+    told: list[int] = []
+    before = signal.signal(signal.SIGIO, lambda number, frame: told.append(number))
+    try:
+        monkeypatch.setattr(fcntl, "fcntl", open_meanwhile)
+        bench.run("true")
+    finally:
+        signal.signal(signal.SIGIO, before)
+    assert told == []
 
 
 def test_commands_at_the_same_time_have_files_of_their_own(bench: Bench) -> None:

@@ -167,6 +167,19 @@ def test_what_an_attempt_that_does_not_count_has_written_is_not_shown_as_that_of
     assert logs.open_outputs(queue.store, data_dir, job, 1) == (None, None)
 
 
+def test_what_an_attempt_whose_claim_is_gone_has_written_is_not_shown_as_that_of_the_next(
+    queue: RealQueue, data_dir: Path, tmp_path: Path
+) -> None:
+    said = tmp_path / "said"
+    [id] = queue.enqueue(f"test -e {said} && exit; echo partial; touch {said}; sleep 1000")
+    queue.start(1)
+    until(said.exists)
+    queue.store.rescue([queue.job(id).claim or ""], is_crash=False, now=datetime.now(UTC))
+    job = queue.await_state(id, State.COMPLETED)
+    assert job.attempts == 1
+    assert logs.open_outputs(queue.store, data_dir, job, 1) == (None, None)
+
+
 def test_what_the_background_of_a_silent_command_writes_later_is_kept(
     queue: RealQueue, data_dir: Path, tmp_path: Path
 ) -> None:

@@ -29,9 +29,15 @@ JOB = ". ./job.sh"
 
 #: Every attempt says when it begins and ends, in one file that is only appended to. The first makes the marker of its
 #: job; a later one, which finds it there, looks for processes of an earlier one, and says so if there are any.
+#: Most also say it on stdout and stderr, before what they write into that file; what runs late says so there.
 #: All is done by the shell itself, so that a job is one process.
 JOB_SCRIPT = r"""
 me="$QUEUECTL_JOB_ID $QUEUECTL_CLAIM"
+which="$me $QUEUECTL_ATTEMPT"
+if [ "$KIND" != silent ] && [ "$KIND" != late ]; then
+    echo "begin $which"
+    echo "begin $which" >&2
+fi
 set -C
 if ! { : ; } 2>/dev/null >"markers/$QUEUECTL_JOB_ID"; then
     set +C
@@ -41,7 +47,7 @@ if ! { : ; } 2>/dev/null >"markers/$QUEUECTL_JOB_ID"; then
     done
 fi
 set +C
-echo "begin $me" >>ledger
+echo "begin $which" >>ledger
 case $KIND in
 slow) sleep 0.3 ;;
 tree)
@@ -51,13 +57,20 @@ tree)
     wait
     ;;
 endless) sleep 99 ;;
+late) { sleep 0.1; echo "late $which"; } & ;;
 esac
-echo "end $me" >>ledger
+case $KIND in
+silent | late) ;;
+*) echo "end $which" ;;
+esac
+echo "end $which" >>ledger
 [ "$KIND" != failing ]
 """
 #: How many of a hundred jobs do what, and what each needs for it.
 KINDS: tuple[tuple[int, dict[str, Any]], ...] = (
-    (80, {}),
+    (46, {}),
+    (30, {"env": {"KIND": "silent"}}),
+    (4, {"env": {"KIND": "late"}}),
     (6, {"env": {"KIND": "slow"}}),
     (6, {"env": {"KIND": "tree"}}),
     (6, {"env": {"KIND": "failing"}, "max_retries": 2}),
@@ -316,6 +329,7 @@ class Run(NamedTuple):
     """One attempt, as the jobs themselves have noted it."""
 
     token: str
+    number: int
     has_ended: bool
 
 
@@ -326,10 +340,11 @@ def read_ledger(path: Path) -> dict[str, list[Run]]:
     """
     runs: defaultdict[str, list[Run]] = defaultdict(list)
     for line in path.read_text().splitlines():
-        what, id, token = line.split()
+        what, id, token, number = line.split()
+        run = Run(token, int(number), has_ended=False)
         if what == "begin":
-            runs[id].append(Run(token, has_ended=False))
+            runs[id].append(run)
         else:
-            assert runs[id][-1] == (token, False), f"{id}: the attempt {token} ended after {runs[id][-1]} had begun"
-            runs[id][-1] = Run(token, has_ended=True)
+            assert runs[id][-1] == run, f"{id}: the attempt {token} ended after {runs[id][-1]} had begun"
+            runs[id][-1] = run._replace(has_ended=True)
     return runs

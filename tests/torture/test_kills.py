@@ -2,12 +2,14 @@
 
 import logging
 import random
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from queuectl import logs
 from queuectl.errors import StoreBusy
 from queuectl.job import Job, State
 from queuectl.lifecycle import MAX_CRASHES
@@ -53,6 +55,39 @@ def check_job(job: Job, runs: list[Run], killed_workers: set[str]) -> str | None
     return None
 
 
+def check_outputs(queue: RealQueue, job: Job, runs: list[Run]) -> str | None:
+    """Return what is wrong with the output that is kept of the attempts of *job*; None if nothing is."""
+    of_number = {run.number: run for run in runs}
+    if len(of_number) != len(runs):
+        return f"two attempts have had the same number: {runs}"
+    for number in range(1, job.attempts + 1):
+        out, err = map(logs.text_of, logs.open_outputs(queue.store, queue.folder, job, number))
+        kept = f"of attempt {number}, {of_number.get(number)}, {out!r} and {err!r} are kept"
+        if not is_all_of(job, of_number.get(number), number, out, err):
+            return kept
+    return None
+
+
+def is_all_of(job: Job, run: Run | None, number: int, out: str, err: str) -> bool:
+    """Whether this is what *run*, the attempt *number* of *job*, has written: nothing missing, nothing of another's.
+
+    One that was killed may have written more than it had noted.
+    """
+    kind = job.env.get("KIND")
+    who = f"{job.id} {run.token} {number}" if run else None
+    counts = job.state is State.COMPLETED and number == job.attempts
+    if kind == "silent":
+        return (out, err) == ("", "")
+    if kind == "late":
+        return err == "" and (out == f"late {who}\n" or (out == "" and not counts))
+    if who is None:
+        said = re.fullmatch(rf"begin ({re.escape(job.id)} \S+ {number})\n", out)
+        return (out, err) == ("", "") or (said is not None and err in ("", out))
+    begin, end = f"begin {who}\n", f"end {who}\n"
+    has_ended = run is not None and run.has_ended
+    return err == begin and (out == begin + end or (not has_ended and out == begin))
+
+
 def test_kills_lose_no_job_and_run_none_twice(
     queue: RealQueue,
     tmp_path: Path,
@@ -95,7 +130,7 @@ def test_kills_lose_no_job_and_run_none_twice(
         until(has_finished, volume(60, 600), what="all jobs to end", longest_s=0.2)
         crowd.leave()
         queue.stop()
-        assert queue.started() == []
+        until(lambda: queue.started() == [], 5, what="those that write late")
     finally:
         crowd.settle_down()
         crowd.leave()
@@ -116,6 +151,8 @@ def test_kills_lose_no_job_and_run_none_twice(
     assert ledger.keys() - jobs.keys() == set()
     wrong = {id: why for id, job in jobs.items() if (why := check_job(job, ledger.get(id, []), crowd.killed_workers))}
     assert wrong == {}
+    mixed = {id: why for id, job in jobs.items() if (why := check_outputs(queue, job, ledger.get(id, [])))}
+    assert mixed == {}
     overlaps = tmp_path / "work" / "overlaps"
     assert not overlaps.exists(), overlaps.read_text()
     assert sum(job.crashes for job in jobs.values()) <= crowd.kills["worker"]

@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,26 @@ class Guard(NamedTuple):
     gone: str
     test: str
 
+
+# Statements of the program that change places.
+_MOVE = (
+    "        elif attempt.has_output and not self._insist(lambda: _move_outputs(attempt, self._folder, job)):\n"
+    "            return None\n"
+)
+_SETTLE = (
+    "        if watch.cause is Cause.STOP:\n"
+    "            self._give_back(job)\n"
+    "        elif watch.cause is Cause.DISOWNED:\n"
+    "            self.holds_job = False\n"
+    "        elif (settlement := self._settle(job, outcome)) is not None:\n"
+    "            following = settlement.next\n"
+)
+_TAKE_BACK = "        rescued = store.rescue(_tokens(ended), is_crash=is_crash, now=datetime.now(UTC))\n"
+_OPEN = (
+    "        out, err = (_written(path) for path in running_names(folder, worker_of(job)))\n"
+    "        # An empty file is the next job's once this one has ended; one that was written to is not.\n"
+)
+_IF_CLAIMED = "        if store.job(job.id).claim == job.claim:\n"
 
 GUARDS = (
     Guard(
@@ -239,6 +260,135 @@ GUARDS = (
         "        now = time.monotonic()\n",
         "        now = time.monotonic() + float((Path(self._job.cwd or '/') / 'offset').read_text() or 0)\n",
         "torture/test_clock.py::test_the_timeout_of_a_command_does_not_follow_the_clock",
+    ),
+    Guard(
+        "who has the lock while a queue at rest is first looked at is waited for",
+        "stores/local/reading.py",
+        "if engine.lock.is_taken() or (generation",
+        "if (generation",
+        "contract/test_at_rest.py::test_who_lets_go_of_the_lock_during_a_look_was_waited_for",
+    ),
+    Guard(
+        "who takes the lock during a look at rest is waited for",
+        "stores/local/reading.py",
+        "return data if is_same and not engine.lock.is_taken() else None",
+        "return data if is_same else None",
+        "contract/test_at_rest.py::test_who_takes_the_lock_during_a_look_is_waited_for",
+    ),
+    Guard(
+        "a file that was edited is not read without the lock",
+        "stores/local/reading.py",
+        "engine.files.marks() == applied.marks and ",
+        "",
+        "contract/test_at_rest.py::test_a_file_that_is_edited_during_a_look_is_read_anew",
+    ),
+    Guard(
+        "a journal that is another after a look at rest is noticed",
+        "stores/local/reading.py",
+        " and _resting_generation(engine) == generation",
+        "",
+        "contract/test_at_rest.py::test_a_job_that_changes_its_file_during_a_look_is_in_one_of_them",
+    ),
+    Guard(
+        "a queue is at rest only if its journal ends with its header",
+        "stores/local/reading.py",
+        "disk.read_at(fd, HEADER_SIZE + 1, 0)",
+        "disk.read_at(fd, HEADER_SIZE, 0)",
+        "contract/test_at_rest.py::test_a_claim_is_seen_before_it_is_in_the_files",
+    ),
+    Guard(
+        "a job is found only where a line begins",
+        "stores/local/reading.py",
+        'if data[place - 2 : place] in (b"\\n ", b"\\n,"):',
+        "if True:",
+        "contract/test_at_rest.py::test_text_like_an_id_is_no_job",
+    ),
+    Guard(
+        "a large queue is not read whole to find one job",
+        "stores/local/reading.py",
+        "if limit is not None and any(",
+        "if False and any(",
+        "contract/test_at_rest.py::test_a_large_queue_is_searched_without_being_read_whole",
+    ),
+    Guard(
+        "a file that the background may write to is not the next command's",
+        "outputs.py",
+        "has_writers = _has_writers(output.read_fd)",
+        "has_writers = False",
+        "concurrency/test_runner.py::test_a_file_that_the_background_may_write_to_is_not_left_to_the_next",
+    ),
+    Guard(
+        "whether a file is empty is asked once nobody can write to it",
+        "outputs.py",
+        "        has_writers = _has_writers(output.read_fd)\n"
+        "        if has_writers or os.fstat(output.read_fd).st_size:",
+        "        size = os.fstat(output.read_fd).st_size\n        has_writers = _has_writers(output.read_fd)\n"
+        "        if has_writers or size:",
+        "concurrency/test_runner.py::test_what_the_background_writes_before_it_is_looked_for_is_seen",
+    ),
+    Guard(
+        "no file is used twice where nobody can tell who may write to it",
+        "outputs.py",
+        "        if has_writers is None:\n",
+        "        if False:\n",
+        "concurrency/test_runner.py::test_where_nobody_can_tell_who_may_write_the_next_command_has_files_of_its_own",
+    ),
+    Guard(
+        "who opens a file that is looked at ends no worker",
+        "outputs.py",
+        "        fcntl.fcntl(read_fd, fcntl.F_SETSIG, signal.SIGURG)\n",
+        "        pass\n",
+        "concurrency/test_runner.py::test_who_opens_a_file_while_it_is_looked_at_ends_nobody",
+    ),
+    Guard(
+        "output is kept before its job is settled",
+        "worker.py",
+        _MOVE + "        following = None\n" + _SETTLE,
+        "        following = None\n" + _SETTLE + textwrap.indent(_MOVE.replace("elif", "if"), "    "),
+        "concurrency/test_outputs.py::test_what_a_job_has_written_is_kept_before_its_end_is_recorded",
+    ),
+    Guard(
+        "the output of a dead worker's job is kept before the job is taken back",
+        "rescue.py",
+        "            logs.move_outputs(folder, job)\n" + _TAKE_BACK,
+        "            pass\n" + _TAKE_BACK + "        for job in ended if is_crash else ():\n"
+        "            logs.move_outputs(folder, job)\n",
+        "concurrency/test_outputs.py::test_a_rescuer_keeps_what_a_job_has_written_before_it_takes_the_job_back",
+    ),
+    Guard(
+        "an attempt that a reboot has ended leaves no output to the next",
+        "rescue.py",
+        "for job in ended if is_crash else ():",
+        "for job in ended:",
+        "concurrency/test_outputs.py::test_what_an_attempt_had_written_that_a_reboot_has_ended_is_not_that_of_the_next",
+    ),
+    Guard(
+        "an attempt that was stopped leaves no output to the next",
+        "worker.py",
+        "if watch.cause in (Cause.STOP, Cause.DISOWNED):",
+        "if watch.cause is Cause.DISOWNED:",
+        "concurrency/test_workers.py::test_what_an_attempt_that_does_not_count_has_written_is_not_shown_as_that_of_the_next",
+    ),
+    Guard(
+        "an attempt whose claim is gone leaves no output to the next",
+        "worker.py",
+        "if watch.cause in (Cause.STOP, Cause.DISOWNED):",
+        "if watch.cause is Cause.STOP:",
+        "concurrency/test_workers.py::test_what_an_attempt_whose_claim_is_gone_has_written_is_not_shown_as_that_of_the_next",
+    ),
+    Guard(
+        "what a worker writes now is shown only of the job that it has claimed",
+        "logs.py",
+        "        if store.job(job.id).claim == job.claim:\n",
+        "        if True:\n",
+        "concurrency/test_outputs.py::test_who_last_saw_a_job_running_is_not_shown_what_the_next_one_writes",
+    ),
+    Guard(
+        "what a worker writes is opened before its claim is looked at",
+        "logs.py",
+        _OPEN + _IF_CLAIMED,
+        _IF_CLAIMED + textwrap.indent(_OPEN, "    "),
+        "concurrency/test_outputs.py::test_a_worker_that_goes_on_during_a_look_changes_nothing_of_what_is_shown",
     ),
 )
 #: What some of the copies need besides.
