@@ -71,6 +71,7 @@ def text_of(source: BinaryIO | None) -> str:
 
 
 def _open(path: str) -> BinaryIO | None:
+    disk.refuse_link(os.path.dirname(path))  # noqa: PTH120 - it is a name
     try:
         return open(disk.open_to_read(Path(path)), "rb")  # noqa: PTH123 - it is a descriptor
     except FileNotFoundError:
@@ -86,9 +87,12 @@ def _written(path: str) -> BinaryIO | None:
 
 
 def remove_outputs(folder: Path, job: Job) -> None:
-    """Remove what all attempts of *job* have written."""
+    """Remove what all attempts of *job* have written; nothing behind a link in the place of their folder."""
+    parent = Path(output_names(folder, job, 1)[0]).parent
+    if parent.is_symlink():
+        return
     for attempt in range(1 - job.earlier_attempts, job.attempts + 1):
         for path in output_names(folder, job, attempt):
             Path(path).unlink(missing_ok=True)
     with suppress(OSError):  # other jobs have their output there, or none ever had
-        Path(output_names(folder, job, 1)[0]).parent.rmdir()
+        parent.rmdir()

@@ -79,10 +79,14 @@ class Outputs:
 
 
 def move(path: str, target: str) -> None:
-    """Give the file *path* the name *target*, its folder made if need be. No error if it has been moved already."""
+    """Give the file *path* the name *target*, its folder made if need be. No error if it has been moved already.
+
+    Raises ``OSError`` for a link in the place of that folder.
+    """
+    disk.refuse_link(os.path.dirname(target))  # noqa: PTH120 - for every job that prints: no objects just for the names
     for _ in range(3):
         try:
-            os.rename(path, target)  # noqa: PTH104 - for every job that prints: no objects just for the names
+            os.rename(path, target)  # noqa: PTH104 - as above
         except FileNotFoundError:
             if not os.path.lexists(path):
                 return

@@ -4,7 +4,6 @@ What becomes of a job is decided in ``lifecycle``, how it is run in ``runner``
 and ``watch``, when to sleep in ``waiter``.
 """
 
-import errno
 import itertools
 import logging
 import os
@@ -21,6 +20,7 @@ from queuectl.liveness import WorkerDisowned, WorkerFile
 from queuectl.rescue import rescue_dead
 from queuectl.runner import Attempt, Runner, StartFailure
 from queuectl.stores.base import Settlement, Store
+from queuectl.stores.local import disk
 from queuectl.waiter import POLL_S, RETRY_S, Waiter
 from queuectl.watch import Cause, Watch
 
@@ -197,7 +197,7 @@ def _move_outputs(attempt: Attempt, folder: Path, job: Job) -> bool:
     try:
         attempt.move_outputs(*logs.output_names(folder, job, job.attempts))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if disk.is_full(error):
             raise
         # What stands in its way may stand there for ever: no reason to lose the result, too.
         log.error("the output of job %s cannot be kept: %s", job.id, error)

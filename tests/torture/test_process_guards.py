@@ -350,9 +350,9 @@ GUARDS = (
     Guard(
         "the output of a dead worker's job is kept before the job is taken back",
         "rescue.py",
-        "            logs.move_outputs(folder, job)\n" + _TAKE_BACK,
+        "            _move_outputs(folder, job)\n" + _TAKE_BACK,
         "            pass\n" + _TAKE_BACK + "        for job in ended if is_crash else ():\n"
-        "            logs.move_outputs(folder, job)\n",
+        "            _move_outputs(folder, job)\n",
         "concurrency/test_outputs.py::test_a_rescuer_keeps_what_a_job_has_written_before_it_takes_the_job_back",
     ),
     Guard(

@@ -85,6 +85,23 @@ def test_links_in_the_place_of_outputs_are_not_followed(queuectl: QueueCtl, tmp_
     assert not os.path.lexists(output)
 
 
+def test_a_link_in_the_place_of_a_folder_of_outputs_is_not_followed(queuectl: QueueCtl, tmp_path: Path) -> None:
+    """Neither by the worker, nor by who takes back the job of one that was killed, nor when it is shown or removed."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "1-1.out").write_text("mine")
+    queuectl.run("status\n")
+    (queuectl.data / "logs" / "000000").symlink_to(elsewhere)
+    queuectl.run("enqueue --id a -- 'echo out; test -e again || { touch again; kill -9 $PPID; }'\nworker start\n")
+    assert queuectl.run("wait a --timeout 30\nworker stop\n").code == 0
+    assert json.loads(queuectl.run("show a --json\n").out)["attempts"] == 2
+    done = queuectl.run(b"", "logs", "a")
+    assert (done.code, done.out, "000000" in done.err) == (5, "", True)
+    assert queuectl.run("remove a\n").code == 0
+    assert {path.name: path.read_text() for path in elsewhere.iterdir()} == {"1-1.out": "mine"}
+    assert "cannot be kept" in (queuectl.data / "logs" / "workers.log").read_text()
+
+
 def test_a_link_in_the_place_of_the_history_is_not_followed(queuectl: QueueCtl, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine\n")
     (tmp_path / "mine").chmod(0o644)

@@ -83,6 +83,12 @@ def open_to_read(path: Path) -> int:
     return fd
 
 
+def refuse_link(folder: str) -> None:
+    """Raise ``OSError`` if *folder*, one of ours, is a link: what is in it would be elsewhere."""
+    if os.path.islink(folder):  # noqa: PTH114 - for every job that prints: a Path costs more than the call
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), folder)
+
+
 def read_file(path: Path) -> tuple[bytes, os.stat_result]:
     """Return what is in the plain file *path*, and its status; raise ``OSError`` if it is none."""
     fd = open_to_read(path)
@@ -159,6 +165,11 @@ def make_folder(path: Path) -> None:
         os.fchmod(fd, FOLDER_MODE)
     finally:
         os.close(fd)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether *error* means that there is no more space, which may be there again later."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def unconfirmed(error: OSError) -> OutcomeUnknown:
