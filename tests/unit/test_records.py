@@ -219,7 +219,7 @@ def test_two_jobs_in_one_line_do_not_make_up_for_one_in_two() -> None:
         b'{"id":"%b","state":"pending","seq":1%b' % pair
         for pair in ((b"a", b"}"), (b"b", b"}"), (b"c", b',"env":[{"A":1}'))
     )
-    data = b"[\n " + one + b" , " + two + b"\n," + broken + b'\n,{"B":2}]}\n' + b"]\n"
+    data = b"[\n " + one + b"," + two + b"\n," + broken + b'\n,{"B":2}]}\n' + b"]\n"
     assert len(json.loads(data)) == 3
     with pytest.raises(ValueError, match=r".+"):
         list(records.stretches(data))

@@ -5,7 +5,6 @@ A line is a space (the first) or a comma (all others), the object, padding and
 a newline. Pure: works on bytes and offsets, opens nothing.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
@@ -136,7 +135,6 @@ def decode_job(body: bytes | msgspec.Raw) -> Job:
 _BETWEEN = b" " * ROOM + b"\n,"  # a line and the next: as wide as ``width_of`` says
 _LINES_AT_ONCE = 512
 _STRETCH = 1 << 18  # bytes
-_MAY_BE_TWO = re.compile(rb"\}[ \t\r]*,[ \t\r]*\{")  # jobs in one line
 
 
 def width_of(body: bytes) -> int:
@@ -234,8 +232,8 @@ class Stretch(NamedTuple):
 def stretches(data: bytes | bytearray) -> Iterator[Stretch]:
     """Yield all jobs in *data*, as ``scan`` finds them, many at once; that costs little more than decoding them.
 
-    For files as we have left them. Raises ``ValueError`` or ``msgspec.MsgspecError`` where ``scan`` or ``decode_head``
-    would.
+    For files as we have left them, with no blanks in their JSON. Raises ``ValueError`` or ``msgspec.MsgspecError``
+    where ``scan`` or ``decode_head`` would.
     """
     offset, stop = _span(data)
     lead = b" "
@@ -253,8 +251,8 @@ def stretches(data: bytes | bytearray) -> Iterator[Stretch]:
                 raise ValueError(msg)
             lines[0] = lines[0][1:]
             heads = _decode_heads(b"[%b]" % b"\n".join(lines))
-            if len(heads) != len(lines) or _MAY_BE_TWO.search(data, offset, end):
-                # Or one job in two lines, or such a text within one; it is rare enough for another decoding.
+            if len(heads) != len(lines) or data.count(b",{", offset, end) > len(lines) - (lead == b" "):
+                # Two jobs in a line, be it that another is in two; or such a text in one, which is rare enough.
                 heads = [decode_head(text[place > 0 :]) for place, text in enumerate(lines)]
             yield Stretch(heads, offsets, widths)
             lead = b","
