@@ -153,31 +153,35 @@ def test_what_a_running_job_has_written_can_be_read(queue: RealQueue, data_dir: 
     assert [path.name for path in sorted((data_dir / "logs" / "000000").iterdir())] == ["1-1.out"]
 
 
-def test_what_an_attempt_that_does_not_count_has_written_is_not_shown_as_that_of_the_next(
-    queue: RealQueue, data_dir: Path, tmp_path: Path
-) -> None:
-    said = tmp_path / "said"
+def begin_one_that_speaks_once(queue: RealQueue, said: Path) -> str:
+    """Start a worker on a job that prints and goes on, unless there is *said*; return its id once it has printed."""
     [id] = queue.enqueue(f"test -e {said} && exit; echo partial; touch {said}; sleep 1000")
     queue.start(1)
     until(said.exists)
-    queue.stop(now=True)
-    queue.start(1)
+    return id
+
+
+def completes_at_first_attempt_with_no_output(queue: RealQueue, data_dir: Path, id: str) -> None:
     job = queue.await_state(id, State.COMPLETED)
     assert job.attempts == 1
     assert logs.open_outputs(queue.store, data_dir, job, 1) == (None, None)
+
+
+def test_what_an_attempt_that_does_not_count_has_written_is_not_shown_as_that_of_the_next(
+    queue: RealQueue, data_dir: Path, tmp_path: Path
+) -> None:
+    id = begin_one_that_speaks_once(queue, tmp_path / "said")
+    queue.stop(now=True)
+    queue.start(1)
+    completes_at_first_attempt_with_no_output(queue, data_dir, id)
 
 
 def test_what_an_attempt_whose_claim_is_gone_has_written_is_not_shown_as_that_of_the_next(
     queue: RealQueue, data_dir: Path, tmp_path: Path
 ) -> None:
-    said = tmp_path / "said"
-    [id] = queue.enqueue(f"test -e {said} && exit; echo partial; touch {said}; sleep 1000")
-    queue.start(1)
-    until(said.exists)
+    id = begin_one_that_speaks_once(queue, tmp_path / "said")
     queue.store.rescue([queue.job(id).claim or ""], is_crash=False, now=datetime.now(UTC))
-    job = queue.await_state(id, State.COMPLETED)
-    assert job.attempts == 1
-    assert logs.open_outputs(queue.store, data_dir, job, 1) == (None, None)
+    completes_at_first_attempt_with_no_output(queue, data_dir, id)
 
 
 def test_what_the_background_of_a_silent_command_writes_later_is_kept(
