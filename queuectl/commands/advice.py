@@ -16,7 +16,7 @@ def after_adding(context: Context, ids: Sequence[str]) -> str | None:
     """Say what makes jobs run that now wait."""
     if not ids:
         return None
-    if not context.live_pids():
+    if not context.has_workers():
         return idle(count(context))
     one = ids[0]
     if not context.is_first("one added" if len(ids) == 1 else "many added"):

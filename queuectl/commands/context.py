@@ -135,12 +135,17 @@ class Context:
         """Return the running workers, in the order of their PIDs."""
         from queuectl import liveness
 
-        live = [worker for worker in liveness.read_workers(self.folder) if worker.is_alive]
-        return sorted(live, key=lambda worker: worker.pid or 0)
+        return [worker for worker in liveness.read_workers(self.folder) if worker.is_alive]
 
     def live_pids(self) -> list[int]:
         """Return the PIDs of the running workers, in their order."""
         return [worker.pid for worker in self.live_workers() if worker.pid is not None]
+
+    def has_workers(self) -> bool:
+        """Tell whether workers run, or a pool that will have others run in their place in a moment."""
+        from queuectl import liveness
+
+        return bool(self.live_workers()) or any(pool.is_alive for pool in liveness.read_pools(self.folder))
 
     def notify(self, text: str, *, lines_below: int = 0) -> None:
         """Tell the person, not the reader of the results, and say which line it is about.

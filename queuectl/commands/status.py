@@ -18,5 +18,5 @@ def status(context: Context) -> Result:
     """
     context.rescue()
     report = StatusReport(context.store.counts(), context.live_pids())
-    context.advise(lambda: advice.on_status(report.counts, has_workers=bool(report.pids)))
+    context.advise(lambda: advice.on_status(report.counts, has_workers=context.has_workers()))
     return report

@@ -172,7 +172,7 @@ def _watch(context: Context, goal: _Named | _All, until: float, progress: Progre
             return True
         if began >= next_round:
             context.rescue()
-            if not is_warned and not context.live_pids():
+            if not is_warned and not context.has_workers():
                 progress.clear()
                 context.notify('No worker is running: "worker start" starts one.')
                 is_warned = True

@@ -72,7 +72,7 @@ def stop(context: Context, pids: tuple[int, ...], now: bool) -> Iterator[Result]
     from queuectl import pool
 
     context.rescue()
-    if not pids and not context.live_pids():
+    if not pids and not context.has_workers():
         yield NoWorkers()
         return
     settings = context.store.settings()
@@ -89,11 +89,9 @@ def stop(context: Context, pids: tuple[int, ...], now: bool) -> Iterator[Result]
 @click.pass_obj
 def list_workers(context: Context) -> Result:
     """List the running workers and what they run."""
-    from queuectl import liveness
-
     context.rescue()
-    live = [worker for worker in liveness.read_workers(context.folder) if worker.is_alive]
-    if not live:
+    live = context.live_workers()
+    if not context.has_workers():
         context.notify('No worker is running: "worker start" starts one.')
     return WorkerTable(
         [

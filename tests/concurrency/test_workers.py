@@ -229,6 +229,24 @@ def test_a_stop_while_the_only_worker_is_being_replaced_leaves_none(queue: RealQ
     assert queue.started() == []
 
 
+def test_a_queue_whose_only_worker_is_being_replaced_counts_as_served(queue: RealQueue, data_dir: Path) -> None:
+    [worker] = queue.start(1)
+    [pool] = queue.pools()
+    pool.suspend()  # so that the moment lasts
+    queue.kill(worker)
+
+    def run(*words: str) -> tuple[str, str]:
+        program = (sys.executable, ROOT / "queuectl.py", "--data", data_dir)
+        done = subprocess.run([*program, *words], capture_output=True, text=True, check=False, timeout=30)
+        return done.stdout, done.stderr
+
+    queue.enqueue("true")
+    assert run("wait", "--timeout", "0.1")[1] == "queuectl: Gave up after 0.1s: 1 job has not ended.\n"
+    assert "No worker" not in run("worker", "list")[1]
+    assert run("worker", "stop") == ("All workers stopped.\n", "")
+    assert queue.started() == []
+
+
 def stop_next_worker(queue: RealQueue, pool_pid: int) -> int:
     """Kill the only worker of a pool, and stop the next by SIGSTOP before it has made its file; return its PID."""
     children = Path(f"/proc/{pool_pid}/task/{pool_pid}/children")
