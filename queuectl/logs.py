@@ -5,6 +5,7 @@ before the result is recorded. That is named by the job's place in the queue, ne
 """
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -41,6 +42,24 @@ def move_outputs(folder: Path, job: Job) -> None:
     ):
         if os.path.lexists(path) and os.lstat(path).st_size:
             move(path, target)
+
+
+def keep_outputs(job: Job, move: Callable[[], None]) -> bool:
+    """Have *move* give the output of *job* its lasting place; return whether it could.
+
+    Raises ``OSError`` while the disk is full: that will pass.
+    """
+    try:
+        move()
+    except OSError as error:
+        if disk.is_full(error):
+            raise
+        # What stands in its way may stand there for ever: no reason for the job to, or for its result to get lost.
+        import logging  # here, as in ``rescue``
+
+        logging.getLogger("queuectl").error("the output of job %s cannot be kept: %s", job.id, error)
+        return False
+    return True
 
 
 def open_outputs(store: Store, folder: Path, job: Job, attempt: int) -> tuple[BinaryIO | None, BinaryIO | None]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,6 @@ from queuectl import liveness, logs
 from queuectl.errors import StoreError
 from queuectl.job import Job
 from queuectl.stores.base import Store
-from queuectl.stores.local import disk
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -105,24 +105,13 @@ def _rescue(store: Store, folder: Path, worker_id: str) -> list[Job]:
         is_crash = info.boot_id == processes.boot_id()
         ended = [job for job in jobs if info.boot_id not in (None, processes.boot_id()) or _end(job, info)]
         for job in ended if is_crash else ():  # else the attempt does not count, and the next gets its number
-            _move_outputs(folder, job)
+            logs.keep_outputs(job, partial(logs.move_outputs, folder, job))
         rescued = store.rescue(_tokens(ended), is_crash=is_crash, now=datetime.now(UTC))
         if len(ended) == len(jobs):
             held.remove()
     for job in rescued:
         _log().warning("worker %s died: job %s is %s", info.pid or worker_id, job.id, job.state)
     return rescued
-
-
-def _move_outputs(folder: Path, job: Job) -> None:
-    """Put what the last attempt of *job* has written where it stays; raise ``OSError`` while the disk is full."""
-    try:
-        logs.move_outputs(folder, job)
-    except OSError as error:
-        if disk.is_full(error):
-            raise
-        # What stands in its way may stand there for ever: no reason for the job to.
-        _log().error("the output of job %s cannot be kept: %s", job.id, error)
 
 
 def _end(job: Job, info: liveness.WorkerInfo) -> bool:

@@ -20,7 +20,6 @@ from queuectl.liveness import WorkerDisowned, WorkerFile
 from queuectl.rescue import rescue_dead
 from queuectl.runner import Attempt, Runner, StartFailure
 from queuectl.stores.base import Settlement, Store
-from queuectl.stores.local import disk
 from queuectl.waiter import POLL_S, RETRY_S, Waiter
 from queuectl.watch import Cause, Watch
 
@@ -127,7 +126,7 @@ class Worker:
         if watch.cause in (Cause.STOP, Cause.DISOWNED):
             # It does not count, and the next attempt gets its number; or whoever took the job has taken this, too.
             attempt.remove_outputs()
-        elif attempt.has_output and not self._insist(lambda: _move_outputs(attempt, self._folder, job)):
+        elif attempt.has_output and not self._insist(lambda: self._keep_output(attempt, job)):
             return None
         following = None
         if watch.cause is Cause.STOP:
@@ -152,6 +151,13 @@ class Worker:
             rescue_dead(self._store, self._folder)
         except (StoreError, OSError) as error:
             log.error("cannot take back jobs, trying again: %s", error)
+
+    def _keep_output(self, attempt: Attempt, job: Job) -> bool:
+        """Put what *attempt* has written where it stays, or away; raise ``OSError`` while the disk is full."""
+        names = logs.output_names(self._folder, job, job.attempts)
+        if not logs.keep_outputs(job, lambda: attempt.move_outputs(*names)):
+            attempt.remove_outputs()
+        return True
 
     def _settle(self, job: Job, outcome: Outcome) -> Settlement | None:
         """Record *outcome* and claim the next job; None if the worker was told to stop before that worked."""
@@ -190,19 +196,6 @@ class Worker:
                 if self._signals.is_hurried:
                     return None
                 time.sleep(RETRY_S)
-
-
-def _move_outputs(attempt: Attempt, folder: Path, job: Job) -> bool:
-    """Put what *attempt* has written where it stays; raise ``OSError`` while the disk is full."""
-    try:
-        attempt.move_outputs(*logs.output_names(folder, job, job.attempts))
-    except OSError as error:
-        if disk.is_full(error):
-            raise
-        # What stands in its way may stand there for ever: no reason to lose the result, too.
-        log.error("the output of job %s cannot be kept: %s", job.id, error)
-        attempt.remove_outputs()
-    return True
 
 
 def _now() -> datetime:

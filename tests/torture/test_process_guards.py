@@ -29,7 +29,7 @@ class Guard(NamedTuple):
 
 # Statements of the program that change places.
 _MOVE = (
-    "        elif attempt.has_output and not self._insist(lambda: _move_outputs(attempt, self._folder, job)):\n"
+    "        elif attempt.has_output and not self._insist(lambda: self._keep_output(attempt, job)):\n"
     "            return None\n"
 )
 _SETTLE = (
@@ -350,9 +350,9 @@ GUARDS = (
     Guard(
         "the output of a dead worker's job is kept before the job is taken back",
         "rescue.py",
-        "            _move_outputs(folder, job)\n" + _TAKE_BACK,
+        "            logs.keep_outputs(job, partial(logs.move_outputs, folder, job))\n" + _TAKE_BACK,
         "            pass\n" + _TAKE_BACK + "        for job in ended if is_crash else ():\n"
-        "            _move_outputs(folder, job)\n",
+        "            logs.keep_outputs(job, partial(logs.move_outputs, folder, job))\n",
         "concurrency/test_outputs.py::test_a_rescuer_keeps_what_a_job_has_written_before_it_takes_the_job_back",
     ),
     Guard(
