@@ -8,6 +8,8 @@ back. Fed with heads of lines, at loading and from the journal.
 import heapq
 from array import array
 from bisect import bisect_left
+from itertools import islice
+from operator import lt
 
 from queuectl.job import State
 from queuectl.stores.local.records import Head, Stretch
@@ -71,8 +73,10 @@ class ReadyIndex:
         """Take account of many lines, as ``note`` does of each."""
         heads = stretch.heads
         seqs = [head.seq for head in heads]
-        is_bulk = not any(head.state is not State.PENDING or head.run_at for head in heads)
-        if is_bulk and seqs[0] > (self._seqs[-1] if self._seqs else -1) and seqs == sorted(set(seqs)):
+        last = self._seqs[-1] if self._seqs else -1
+        are_pending = [head.state for head in heads].count(State.PENDING) == len(heads)
+        are_pending = are_pending and [head.run_at for head in heads].count(None) == len(heads)
+        if are_pending and last < seqs[0] and all(map(lt, seqs, islice(seqs, 1, None))):
             self._seqs.extend(seqs)
             self._offsets.extend(stretch.offsets)
             self._widths.extend(stretch.widths)

@@ -8,7 +8,8 @@ a newline. Pure: works on bytes and offsets, opens nothing.
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from itertools import accumulate, islice
+from itertools import islice
+from operator import sub
 from typing import NamedTuple
 
 import msgspec
@@ -239,28 +240,36 @@ def stretches(data: bytes | bytearray) -> Iterator[Stretch]:
     lead = b" "
     while offset < stop:
         end = data.find(b"\n", min(offset + _STRETCH, stop - 1)) + 1 or stop
-        lines = bytes(data[offset : min(end, stop)]).split(b"\n")[:-1]
-        widths = [len(text) + 1 for text in lines]
-        offsets = list(accumulate(widths, initial=offset))[:-1]
-        if not _are_jobs(lines, lead):  # blank lines are among them, or what should not be there
-            found = [one for one in zip(lines, offsets, widths, strict=True) if one[0].rstrip(b" ")]
-            lines, offsets, widths = [one[0] for one in found], [one[1] for one in found], [one[2] for one in found]
-        if lines:
-            if not _are_jobs(lines, lead):
-                msg = f"unexpected line behind byte {offset}"
-                raise ValueError(msg)
-            lines[0] = lines[0][1:]
-            heads = _decode_heads(b"[%b]" % b"\n".join(lines))
-            if len(heads) != len(lines) or data.count(b",{", offset, end) > len(lines) - (lead == b" "):
+        with memoryview(data) as view:
+            text = bytearray(view[offset:end])
+        position = 0
+        ends = [position := text.find(b"\n", position) + 1 for _ in range(text.count(b"\n,{") + 1)]
+        starts = [0, *ends[:-1]]
+        if position != len(text) or text[:2] != lead + b"{":  # blank lines are among them, or what should not be there
+            lines = [one for one in _lines(text) if text[one[0] : one[1]].rstrip(b" \n")]
+            starts, ends = [one[0] for one in lines], [one[1] for one in lines]
+            for start in starts:
+                if text[start : start + 2] != lead + b"{":
+                    msg = f"unexpected line behind byte {offset}"
+                    raise ValueError(msg)
+                lead = b","
+        if starts:
+            text[starts[0]], text[ends[-1] - 1] = b"[]"
+            heads = _decode_heads(text)
+            if len(heads) != len(starts) or text.count(b",{") >= len(starts):
                 # Two jobs in a line, be it that another is in two; or such a text in one, which is rare enough.
-                heads = [decode_head(text[place > 0 :]) for place, text in enumerate(lines)]
-            yield Stretch(heads, offsets, widths)
+                heads = [decode_head(text[start + 1 : end - 1]) for start, end in zip(starts, ends, strict=True)]
+            yield Stretch(heads, [offset + start for start in starts], list(map(sub, ends, starts)))
             lead = b","
         offset = end
 
 
-def _are_jobs(lines: list[bytes], lead: bytes) -> bool:
-    return lines[0][:2] == lead + b"{" and all(text[:2] == b",{" for text in islice(lines, 1, None))
+def _lines(text: bytearray) -> Iterator[tuple[int, int]]:
+    """Yield where each line of *text* begins and ends, its newline included."""
+    start = 0
+    while end := text.find(b"\n", start) + 1:
+        yield start, end
+        start = end
 
 
 def scan(data: bytes | bytearray) -> Iterator[tuple[int, int, bytes]]:
