@@ -91,9 +91,9 @@ def read_timeout_s(value: Any) -> float | None:
     refuse(f"timeout has to be over 0 and at most a year, as in 90, 30s or 1h30m, not {shown(value)}", "timeout")
 
 
-def read_env(value: Any) -> dict[str, str]:
+def read_env(value: Any) -> dict[str, str] | None:
     if value is None:
-        return {}
+        return None
     if not isinstance(value, dict):
         refuse(f"env has to be an object like {{NAME: value}}, not {shown(value)}", "env")
     env: dict[str, str] = {}

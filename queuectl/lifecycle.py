@@ -37,7 +37,7 @@ def create(spec: "JobSpec", *, id: str, max_retries: int, seq: int, now: datetim
         attempts=0,
         max_retries=max_retries if spec.max_retries is None else spec.max_retries,
         timeout=spec.timeout,
-        env=spec.env,
+        env=spec.env or {},
         cwd=spec.cwd,
         created_at=moment,
         updated_at=moment,

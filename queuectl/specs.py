@@ -50,7 +50,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     command: Annotated[str, Meta(min_length=1, max_length=MAX_COMMAND)]
     max_retries: Annotated[int, Meta(ge=0, le=MAX_RETRIES)] | None = None
     timeout: Annotated[float, Meta(gt=0, le=MAX_TIMEOUT_S)] | None = None
-    env: dict[str, str] = {}
+    env: dict[str, str] | None = None  # as most have none, and in a large batch each empty one would count
     cwd: Annotated[str, Meta(min_length=1)] | None = None
 
 
@@ -255,7 +255,7 @@ def _unknown(name: str) -> str:
 def _check(spec: JobSpec, _ignored: set[str]) -> JobSpec:
     """Check what the types of ``JobSpec`` cannot say."""
     command = spec.command
-    if spec.cwd is None and not spec.env and command.isascii() and command.isprintable() and not command.isspace():
+    if spec.cwd is None and spec.env is None and command.isascii() and command.isprintable() and not command.isspace():
         return spec  # as most are: there is nothing in it that could be wrong
     read_command(command)
     read_env(spec.env)

@@ -95,9 +95,10 @@ def enqueue(ctx: click.Context, /, words: tuple[str, ...], file: str | None, **f
     here = str(_here())
     if not batch:
         context.notify("There is no job in it: nothing was added.")
-    placed = [msgspec.structs.replace(spec, cwd=str(Path(here, spec.cwd)) if spec.cwd else here) for spec in batch]
+    for place, spec in enumerate(batch):  # one by one, as a second list of a million would not be small
+        batch[place] = msgspec.structs.replace(spec, cwd=str(Path(here, spec.cwd)) if spec.cwd else here)
     with Progress("jobs added") as progress:
-        ids = context.store.enqueue(progress.count_through(placed), now=context.now())
+        ids = context.store.enqueue(progress.count_through(batch), now=context.now())
     context.advise(lambda: advice.after_adding(context, ids))
     return JobsAdded(ids)
 
@@ -149,16 +150,8 @@ def _read(context: Context, file: str) -> specs.SpecBatch:
     if context.reads_script and _is_standard_input(file):
         msg = f"The script comes from standard input: enqueue {file} would eat the rest of it. Use enqueue -f FILE."
         raise UsageError(msg)
-    if file != "-":
-        name, content = file, _content(Path(file))
-    else:
-        name, content = "standard input", sys.stdin.buffer.read()
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        msg = f'{name}:{line}: byte 0x{content[error.start]:02x} is not UTF-8: save the file as "UTF-8".'
-        raise UsageError(msg) from None
+    name = "standard input" if file == "-" else file
+    text = _text(name, sys.stdin.buffer.read() if file == "-" else _content(Path(file)))
     try:
         return specs.read_specs(text, allow_plain=True)
     except SyntaxProblem as problem:
@@ -197,6 +190,15 @@ def _content(file: Path) -> bytes:
         raise UsageError(msg) from None
 
 
+def _text(name: str, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        msg = f'{name}:{line}: byte 0x{content[error.start]:02x} is not UTF-8: save the file as "UTF-8".'
+        raise UsageError(msg) from None
+
+
 def _complete(found: list[JobSpec], given: dict[str, Any]) -> list[JobSpec]:
     """Return the specs with what they do not say themselves as *given* by options."""
     if not any(given.values()):
@@ -212,7 +214,7 @@ def _complete(found: list[JobSpec], given: dict[str, Any]) -> list[JobSpec]:
             id=spec.id or options.id,
             max_retries=options.max_retries if spec.max_retries is None else spec.max_retries,
             timeout=options.timeout if spec.timeout is None else spec.timeout,
-            env={**options.env, **spec.env},
+            env={**(options.env or {}), **(spec.env or {})},
             cwd=spec.cwd or options.cwd,
         )
         for spec in found

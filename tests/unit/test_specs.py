@@ -33,7 +33,7 @@ LAYOUTS: list[str] = [
     '\ufeff[{"id": "a", "command": "echo a"}, {"id": "b", "command": "echo b, c"}, {"command": "true"}]',
     "'{id: a, command: echo a} {id: b, command: echo b, c} {command: true}'",
     "'[{id: a, command: echo a}, {id: b, command: echo b, c}, {command: true}]' ",
-    '{"id": "a", "command": "echo a", "cwd": null, "env": {}}\n{id: b, command: echo b, c}\n{"command": "true"}',
+    '{"id": "a", "command": "echo a", "cwd": null, "env": null}\n{id: b, command: echo b, c}\n{"command": "true"}',
     '# jobs\n\n  # of mine\n{"id": "a", "command": "echo a"}\n{"id": "b", "command": "echo b, c"}{"command":"true"}',
 ]
 
