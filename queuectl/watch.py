@@ -51,7 +51,7 @@ class Watch:
         self._look_at = begun + POLL_S
 
     def run(self) -> Outcome:
-        """Return how the attempt ended. One that was ended from outside has left no process behind."""
+        """Return how the attempt ended. Unless it has succeeded, it has left no process behind."""
         while True:
             self._react()
             descriptor = self._attempt.fileno()  # none, once it was seen to have ended
@@ -59,7 +59,12 @@ class Watch:
                 self._look_at = 0.0  # the bell: something has changed for this job
             if (ended := self._attempt.poll()) is not None:
                 break
-        if self.cause is not None:
+        if self.cause is None and ended.exit_code != 0 and self._remains():
+            # What has failed may be tried again: nothing of it may run beside that.
+            self._terminate()
+            self._kill_at = time.monotonic() + self._kill_after_s
+            self._end_rest()
+        elif self.cause is not None:
             self._end_rest()
         return self._outcome(ended)
 
@@ -101,6 +106,9 @@ class Watch:
             return  # it was faster
         self.cause = cause
         self._kill_at = time.monotonic() + (0.0 if cause is Cause.DISOWNED else self._kill_after_s)
+        self._terminate()
+
+    def _terminate(self) -> None:
         try:
             self._attempt.terminate()
         except OSError as error:

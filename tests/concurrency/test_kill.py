@@ -241,6 +241,31 @@ def test_a_timeout_ends_also_what_does_not_obey(queue: RealQueue, tmp_path: Path
     assert queue.commands() == []
 
 
+@pytest.mark.parametrize("end", ["exit 1", "kill -KILL $$"])
+def test_a_failed_attempt_leaves_no_process_to_run_beside_the_next(queue: RealQueue, tmp_path: Path, end: str) -> None:
+    beats = tmp_path / "beats"
+    queue.store.set_setting("base", 0)
+    left = f"setsid nohup sh -c 'while :; do echo $QUEUECTL_ATTEMPT >>{beats}; sleep 0.01; done'"
+    [id] = queue.enqueue(f"{left} & until grep $QUEUECTL_ATTEMPT {beats}; do sleep 0.01; done; {end}", max_retries=3)
+    queue.start(2)
+    assert queue.await_state(id, State.DEAD).attempts == 3
+    assert queue.commands() == []
+    attempts = [int(line) for line in beats.read_text().split()]
+    assert attempts == sorted(attempts)
+    assert set(attempts) == {1, 2, 3}
+
+
+def test_what_a_completed_job_leaves_in_the_background_may_stay(queue: RealQueue, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    [id] = queue.enqueue(f"setsid sleep 1000 & echo $! >{pid}")
+    queue.start(1)
+    queue.await_state(id, State.COMPLETED)
+    queue.enqueue("true", id="last")
+    queue.await_state("last", State.COMPLETED)
+    queue.stop()
+    assert psutil.Process(int(pid.read_text())).is_running()
+
+
 def test_a_cancel_leaves_no_process_of_the_command(queue: RealQueue) -> None:
     id = begin_family(queue)
     asked_at = time.monotonic()
