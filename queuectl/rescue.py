@@ -1,14 +1,15 @@
 """Take back the jobs of workers that have died, once nothing of their commands runs any more."""
 
 from collections import defaultdict
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from queuectl import liveness, logs
-from queuectl.errors import StoreError
-from queuectl.job import Job
+from queuectl.errors import JobNotFound, StoreError
+from queuectl.job import Job, State
 from queuectl.stores.base import Store
 
 if TYPE_CHECKING:
@@ -107,11 +108,29 @@ def _rescue(store: Store, folder: Path, worker_id: str) -> list[Job]:
         for job in ended if is_crash else ():  # else the attempt does not count, and the next gets its number
             logs.keep_outputs(job, partial(logs.move_outputs, folder, job))
         rescued = store.rescue(_tokens(ended), is_crash=is_crash, now=datetime.now(UTC))
-        if len(ended) == len(jobs):
+        if len(ended) == len(jobs) and _end_unclaimed(store, jobs, info):
             held.remove()
     for job in rescued:
         _log().warning("worker %s died: job %s is %s", info.pid or worker_id, job.id, job.state)
     return rescued
+
+
+def _end_unclaimed(store: Store, jobs: list[Job], info: liveness.WorkerInfo) -> bool:
+    """End what a dead worker has left running of a job whose claim somebody has edited away; say whether nothing is.
+
+    What a completed job has left in the background may stay.
+    """
+    from queuectl import processes
+
+    if info.token is None or info.boot_id != processes.boot_id() or info.token in _tokens(jobs):
+        return True
+    with suppress(JobNotFound):
+        if store.job(info.job_id or "").state is State.COMPLETED:
+            return True
+    problems = processes.end_all(info.token, info.session, info.session_start)
+    if problems:
+        _log().error("what is left of job %s cannot be ended: %s", info.job_id, "; ".join(problems))
+    return not problems
 
 
 def _end(job: Job, info: liveness.WorkerInfo) -> bool:

@@ -1,5 +1,6 @@
 """Taking back the jobs of dead workers, at the moments at which that could go wrong."""
 
+import json
 import os
 import signal
 import subprocess
@@ -39,6 +40,20 @@ def test_a_worker_that_dies_with_another_job_than_it_was_seen_with_loses_none(
     assert store.job(first).state is State.COMPLETED
     assert (store.job(second).state, store.job(second).crashes) == (State.PENDING, 1)
     store.close()
+
+
+def test_what_a_dead_worker_ran_is_ended_though_its_claim_was_edited_away(data_dir: Path) -> None:
+    with subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True) as command:
+        store = LocalStore(data_dir)
+        job = die_at_work(data_dir, store, command.pid, processes.start_ticks(command.pid))
+        store.rest()
+        edited = {"id": job.id, "command": job.command, "state": "pending"}
+        (data_dir / "jobs.json").write_text(json.dumps([edited]))
+        assert rescue.rescue_dead(store, data_dir) == []
+        assert command.wait(5) == -signal.SIGKILL
+        assert liveness.read_workers(data_dir) == []
+        assert store.job(job.id).state is State.PENDING
+        store.close()
 
 
 @pytest.fixture

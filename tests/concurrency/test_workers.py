@@ -340,3 +340,37 @@ def test_no_variable_is_set_that_nobody_has_set(queue: RealQueue, data_dir: Path
     names = {line.partition("=")[0] for line in out.read_text().splitlines()}
     assert "LC_CTYPE" not in names
     assert "QUEUECTL_JOB_ID" in names
+
+
+def edit(queue: RealQueue, **changes: object) -> None:
+    """Write jobs.json anew as a program does that knows nothing of claims, and let somebody notice it."""
+    path = queue.folder / "jobs.json"
+    jobs = [{name: value for name, value in job.items() if name not in ("claim", "worker")} for job in read(path)]
+    path.write_text(json.dumps([{**job, **changes} if job["id"] == "r" else job for job in jobs]))
+    queue.enqueue("true")
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    jobs: list[dict[str, object]] = json.loads(path.read_bytes())
+    return jobs
+
+
+@pytest.mark.parametrize("changes", [{}, {"state": "pending", "attempts": 0}, {"claim": "0011223344556677.1"}])
+def test_no_number_of_edits_undoes_a_claim(queue: RealQueue, tmp_path: Path, changes: dict[str, object]) -> None:
+    """Each edit is taken over, and empties the journal that knew of the claim."""
+    done = tmp_path / "done"
+    queue.enqueue(f"until [ -e {done} ]; do sleep 0.01; done", id="r")
+    queue.start(2)
+    before = queue.await_state("r", State.IN_PROGRESS)
+    for _ in range(3):
+        edit(queue, **changes)
+        job = queue.job("r")
+        assert (job.state, job.claim, job.attempts) == (State.IN_PROGRESS, before.claim, 1)
+    with queue.store._engine.locked():
+        queue.store._engine.renew()
+    edit(queue, **changes)
+    queue.enqueue("true", id="last")
+    queue.await_state("last", State.COMPLETED)
+    done.touch()
+    assert queue.await_state("r", *(state for state in State if state.is_final)).attempts == 1
+    assert queue.job("r").state is State.COMPLETED

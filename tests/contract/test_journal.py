@@ -47,7 +47,7 @@ class Sample:
         self.path = path
         journal = Journal(path)
         journal.attach()
-        journal.begin(inodes=INODES, keeps_places=False)
+        journal.begin([], inodes=INODES, keeps_places=False)
         self.ends = [HEADER_SIZE]
         for number in range(COUNT):
             if number <= durable:
@@ -78,7 +78,7 @@ def test_transactions_are_read_as_they_were_written(make: Callable[[int], Sample
 def test_two_processes_read_each_other(tmp_path: Path) -> None:
     first, second = Journal(tmp_path / "j"), Journal(tmp_path / "j")
     first.attach()
-    first.begin(inodes=INODES, keeps_places=False)
+    first.begin([], inodes=INODES, keeps_places=False)
     assert second.size() is None
     second.attach()
     first.append(writes(0))
@@ -87,7 +87,7 @@ def test_two_processes_read_each_other(tmp_path: Path) -> None:
     assert [transaction.writes for transaction in first.read(first.end)] == [writes(1)]
     assert first.size() is not None
     known = (first.generation, first.end)
-    second.begin(inodes=INODES, keeps_places=True)
+    second.begin([], inodes=INODES, keeps_places=True)
     assert first.size() is None
     first.attach()
     assert first.header is not None
@@ -194,7 +194,7 @@ def test_what_an_earlier_generation_has_left_is_not_believed(make: Callable[[int
     journal = Journal(sample.path)
     journal.attach()
     journal.read(HEADER_SIZE)
-    journal.begin(inodes=INODES, keeps_places=False)
+    journal.begin([], inodes=INODES, keeps_places=False)
     header = sample.path.read_bytes()
     journal.close()
     sample.path.write_bytes(header + sample.raw[HEADER_SIZE:])

@@ -34,6 +34,9 @@ class _Ids:
     def drop(self, span: Span, seq: int) -> None:
         """Keep the id: whether it is free again is looked up when somebody wants it."""
 
+    def running(self) -> None:
+        """Do not know."""
+
 
 class Intake:
     """The entrance to one folder's queue."""
@@ -111,7 +114,7 @@ class Intake:
         kept = self._copy(layout.tail) if layout.end else iter([records.HEAD])
         engine.picture.next_seq += count
         try:
-            engine.rewrite(File.JOBS, chain(kept, records.lengthen(layout, bodies)), layout)
+            engine.rewrite(File.JOBS, chain(kept, records.lengthen(layout, bodies)), layout, keeps_places=True)
         except BaseException:
             engine.detach()
             raise

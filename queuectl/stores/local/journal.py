@@ -232,11 +232,11 @@ class Journal:
             raise
         return end
 
-    def begin(self, *, inodes: dict[str, int], keeps_places: bool) -> None:
-        """Empty the journal and begin a new generation, durable on return.
+    def begin(self, writes: list[Write], *, inodes: dict[str, int], keeps_places: bool) -> None:
+        """Empty the journal and begin a new generation with *writes*, durable on return.
 
-        To be called when the files hold everything and are durable.
-        *keeps_places* lets processes that have read all go on without loading
+        To be called when the files hold everything, these *writes* too, and
+        are durable. *keeps_places* lets processes that have read all go on without loading
         the files again.
         """
         follows = (self.generation, self.end) if keeps_places and self.header else None
@@ -250,6 +250,9 @@ class Journal:
         self.header = _decode_header(raw)
         self._raw_header = raw
         self.end = self.durable = HEADER_SIZE
+        if writes:
+            self.append(writes)
+            disk.sync(self._fd)  # or the next emptying could leave a part of it behind
 
     def rescue_to_new_file(self) -> None:
         """Put all transactions into a new journal in the place of this one, durable on return.

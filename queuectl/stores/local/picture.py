@@ -5,7 +5,7 @@ Opens nothing; everything here is valid only under the lock, after a refresh.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
 from queuectl.stores.local.files import DataFiles
@@ -24,6 +24,10 @@ class Follower(Protocol):
 
     def drop(self, span: Span, seq: int) -> None:
         """Take account of the line of job *seq* having been blanked."""
+        ...
+
+    def running(self) -> Collection[int] | None:
+        """Return where in the main queue's file the jobs in progress stand; None if that is not known here."""
         ...
 
 

@@ -145,7 +145,14 @@ def newer(job: Job, latest: Mapping[int, Job | None]) -> Job | None:
         return None
     if known.id != job.id:
         return msgspec.structs.replace(job, seq=0)  # a copy of its line, made into another job
-    return job if (known.updated_at, known.state) == (job.updated_at, job.state) else known
+    if (known.updated_at, known.state) != (job.updated_at, job.state):
+        return known
+    if known.state is not State.IN_PROGRESS:
+        return job
+    # Its worker runs it, whatever the file says of that.
+    return msgspec.structs.replace(
+        job, worker=known.worker, claim=known.claim, attempts=known.attempts, crashes=known.crashes
+    )
 
 
 def latest_of(transactions: Iterable[Transaction]) -> dict[int, Job | None]:

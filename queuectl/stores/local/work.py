@@ -32,6 +32,9 @@ class _Index:
         if span.file is File.JOBS:
             self.ready.drop(seq, span.offset)
 
+    def running(self) -> Collection[int]:
+        return [place.offset for place, _ in self.ready.running.values()]
+
 
 class Work:
     """What a process that runs jobs does with the queue."""
