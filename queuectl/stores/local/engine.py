@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from queuectl.errors import OutcomeUnknown, StoreBusy, StoreDamaged, StoreError, StoreUnavailable
-from queuectl.stores.local import disk, records, running, takeover
+from queuectl.stores.local import disk, records, takeover
 from queuectl.stores.local.files import Applied, DataFiles
 from queuectl.stores.local.folder import has_workers
 from queuectl.stores.local.journal import HEADER_SIZE, RENEW_AT, Journal
@@ -170,7 +170,7 @@ class Engine:
             found = layouts, merged.next_seq
         self.detach()
         self.picture.reset(*found)
-        self._begin(running.found(self.folder, self.files), keeps_places=False)
+        self._begin(keeps_places=False)
         self._is_attached = True
 
     def applied_position(self) -> int:
@@ -278,37 +278,37 @@ class Engine:
                 "journal: look at the disk; the next command tries again."
             )
             raise StoreUnavailable(msg) from error
-        self._begin(running.known(self.folder, self.picture, self.journal), keeps_places=True)
+        self._begin(keeps_places=True)
         self.files.remove_litter()
         for file, layout in self.picture.layouts.items():
             if layout.dead > _COMPACT_AT and layout.dead > layout.end // 2:
                 fresh = Layout()
                 bodies = (body for _, _, body in records.scan(self.files.read_all(file)))
-                self.rewrite(file, records.whole_file(fresh, bodies), fresh, keeps_places=False)
-        if has_workers(self.folder):
-            self.journal.preallocate()
+                self.rewrite(file, records.whole_file(fresh, bodies), fresh)
 
-    def rewrite(self, file: File, chunks: Iterable[bytes], layout: Layout, *, keeps_places: bool) -> None:
-        """Put *chunks* in the place of *file*; under the lock, with a renewed journal. Durable on return.
-
-        *layout* is that of the new file once all chunks have been taken; *keeps_places*: that of each line is the same.
-        """
-        claimed = running.known(self.folder, self.picture, self.journal)
+    def rewrite(self, file: File, chunks: Iterable[bytes], layout: Layout) -> None:
+        """Put *chunks*, with *layout* once all are taken, in the place of *file*; under the lock, the journal renewed."""
         self.files.replace(file, chunks)
         self.picture.layouts[file], self.picture.follower = layout, None
         try:
-            self._begin(claimed if keeps_places else running.found(self.folder, self.files), keeps_places=False)
+            self._begin(keeps_places=False)
         except OSError as error:
             raise disk.recorded(error) from error
         self.has_changed = True
 
-    def _begin(self, claimed: list[Write], *, keeps_places: bool) -> None:
-        """Begin a new generation, whose journal has the lines *claimed*, on the files and the picture as they are."""
-        journal, picture = self.journal, self.picture
+    def _begin(self, *, keeps_places: bool) -> None:
+        """Begin a new generation on the files and the picture as they are; for what comes first, see ``running``."""
+        journal, picture, claimed = self.journal, self.picture, []
+        if is_worked_on := has_workers(self.folder):
+            from queuectl.stores.local import running  # here: most commands need it never
+
+            claimed = running.known(picture, journal) if keeps_places else running.found(self.files.path(File.JOBS))
         journal.begin(claimed, inodes=self.files.inodes(), keeps_places=keeps_places)
         self._applied = self.files.note_applied(journal.generation, HEADER_SIZE, picture.next_seq, picture.layouts)
         picture.forget_recent()
         self._follow_from(HEADER_SIZE)
+        if is_worked_on:
+            journal.preallocate()
 
     # -- a disk that does not do what it says --
 

@@ -114,7 +114,7 @@ class Intake:
         kept = self._copy(layout.tail) if layout.end else iter([records.HEAD])
         engine.picture.next_seq += count
         try:
-            engine.rewrite(File.JOBS, chain(kept, records.lengthen(layout, bodies)), layout, keeps_places=True)
+            engine.rewrite(File.JOBS, chain(kept, records.lengthen(layout, bodies)), layout)
         except BaseException:
             engine.detach()
             raise
