@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import filelock
 import pytest
 
+from queuectl import processes
 from queuectl.stores.local import bells, disk, folder, latch
 
 #: Calls that name a path, and those that name an open file.
@@ -78,7 +79,8 @@ class System:
         monkeypatch.setattr(disk, "preallocate", self._by_file("preallocate", lambda fd, size: None))
         monkeypatch.setattr(latch, "lock_descriptor", self._by_file("lock", filelock.lock_descriptor))
         self.boot = THIS_BOOT
-        monkeypatch.setattr(disk, "boot_id", lambda: self.boot)
+        for module in (disk, processes):
+            monkeypatch.setattr(module, "boot_id", lambda: self.boot)
         monkeypatch.setattr(folder, "file_system", lambda path: "ext4")
         monkeypatch.setattr(bells, "_open_socket", self._socket(bells._open_socket))
 
