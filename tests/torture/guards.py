@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-_LOCAL = "queuectl.stores.local."
+_LOCAL = "stores.local."
 
 
 class Guard(NamedTuple):
     """A guard: in the function *place*, *old* is what guards, and *new* stands there without it.
+
+    *place* begins with a module of the local store, or after a "." with one of the whole program.
 
     *probe* is what notices its absence, and *about* narrows that down.
     """
@@ -23,10 +25,16 @@ class Guard(NamedTuple):
     probe: str
     about: str = ""
 
+    @property
+    def module_name(self) -> str:
+        """The name of its module in the program."""
+        name, _, _ = self.place.partition(":")
+        return name.removeprefix(".") if name.startswith(".") else _LOCAL + name
+
     def take_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let the store do without."""
-        module_name, _, path = self.place.partition(":")
-        module = importlib.import_module(_LOCAL + module_name)
+        _, _, path = self.place.partition(":")
+        module = importlib.import_module(f"queuectl.{self.module_name}")
         *owners, name = path.split(".")
         owner: Any = module
         for each in owners:
@@ -78,6 +86,35 @@ GUARDS: tuple[Guard, ...] = (
         "journal",
     ),
     Guard(
+        "what a sync of the journal is for",
+        "journal:Journal.sync",
+        "disk.sync(self._fd)",
+        "pass",
+        "power",
+    ),
+    Guard(
+        "whoever has the lock syncs the journal too",
+        "engine:Engine._sync_journal",
+        "self.journal.sync()",
+        "self.journal.end",
+        "tail",
+        "dead",
+    ),
+    Guard(
+        "the file of the queue is synced before the journal is emptied",
+        "files:DataFiles.sync",
+        "for file in File:",
+        "for file in (File.DLQ,):",
+        "power",
+    ),
+    Guard(
+        "the file of the DLQ is synced before the journal is emptied",
+        "files:DataFiles.sync",
+        "disk.sync(self._fd(file))",
+        "file is File.DLQ or disk.sync(self._fd(file))",
+        "power",
+    ),
+    Guard(
         "recovery syncs the journal before it relies on it",
         "engine:Engine._recover",
         "self._sync_journal()",
@@ -85,6 +122,16 @@ GUARDS: tuple[Guard, ...] = (
         "tail",
         "dead",
     ),
+    Guard(
+        "who takes over an edited file syncs the journal before it relies on it",
+        "engine:Engine._take_over",
+        "self._sync_journal()",
+        "self.journal.end",
+        "tail",
+        "edited",
+    ),
+    Guard("a sync of a file", "disk:sync", "os.fdatasync(fd)", "pass", "power"),
+    Guard("a sync of a folder", "disk:sync_folder", "os.fsync(fd)", "pass", "power"),
     Guard(
         "a new file is synced before it takes its place", "disk:replace", "        sync(fd)", "        pass", "power"
     ),
@@ -98,9 +145,102 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         "the folders above are synced when a queue begins",
         "files:DataFiles.sync_names",
-        "folder.parents if is_new else ()",
-        "()",
+        "disk.sync_folder(above)",
+        "pass",
         "power",
+    ),
+    Guard(
+        "the names in an old folder are synced before a file is taken over",
+        "engine:Engine._take_over",
+        "self.files.sync_names(is_new=self.journal.header is None)",
+        "self.journal.header is None and self.files.sync_names(is_new=True)",
+        "fault",
+        "EIO of a sync",
+    ),
+    Guard(
+        "the name of a new journal is synced before it is relied on",
+        "engine:Engine._recover",
+        "self.files.sync_names()",
+        "pass",
+        "leave",
+        "name",
+    ),
+    Guard(
+        "the files of a new queue are durable",
+        "files:DataFiles.create_missing",
+        "records.whole_file(Layout(), [])",
+        "records.whole_file(Layout(), []), is_durable=False",
+        "power",
+    ),
+    Guard(
+        "a file that is written anew is durable",
+        "files:DataFiles.replace",
+        "disk.replace(self.paths[file], chunks)",
+        "disk.replace(self.paths[file], chunks, is_durable=False)",
+        "power",
+    ),
+    Guard(
+        "settings are durable",
+        "config:ConfigFile.change",
+        'disk.replace(self._path, [text + b"\\n"])',
+        'disk.replace(self._path, [text + b"\\n"], is_durable=False)',
+        "power",
+    ),
+    Guard(
+        "a new journal after a failed sync is durable",
+        "journal:Journal.rescue_to_new_file",
+        "disk.replace(self.path, lines)",
+        "disk.replace(self.path, lines, is_durable=False)",
+        "leave",
+    ),
+    Guard(
+        "the name of a worker's file is durable before it claims a job",
+        ".liveness:WorkerFile.create",
+        "disk.sync_folder(workers)",
+        "pass",
+        "reboot",
+    ),
+    Guard(
+        "the copy before a repair is durable",
+        "backup:Backup.renew",
+        "disk.replace(self.path / path.relative_to(self._folder), _chunks(path))",
+        "disk.replace(self.path / path.relative_to(self._folder), _chunks(path), is_durable=False)",
+        "repair",
+    ),
+    Guard(
+        "so is the name of its folder",
+        "backup:Backup.__init__",
+        "disk.sync_folder(place)",
+        "pass",
+        "repair",
+    ),
+    Guard(
+        "what a repair does not take over is durable",
+        "repair:_keep",
+        "disk.replace(path, pieces)",
+        "disk.replace(path, pieces, is_durable=False)",
+        "repair",
+    ),
+    Guard(
+        "mended settings are durable",
+        "repair:repair",
+        'disk.replace(folder / "config.json", [plan.settings])',
+        'disk.replace(folder / "config.json", [plan.settings], is_durable=False)',
+        "repair",
+    ),
+    Guard(
+        "mended files are durable",
+        "repair:_write",
+        "disk.replace(paths[file], records.whole_file(Layout(), bodies[file]))",
+        "disk.replace(paths[file], records.whole_file(Layout(), bodies[file]), is_durable=False)",
+        "repair",
+    ),
+    Guard(
+        "a repaired queue has no journal any more",
+        "repair:_write",
+        "disk.sync(fd)",
+        "pass",
+        "repair",
     ),
     Guard(
         "the names of files are synced before they are relied on",

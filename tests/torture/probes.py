@@ -1,16 +1,37 @@
 """Short forms of these tests, for T10: each finds nothing as long as all guards are there."""
 
+import errno
+import json
+import os
 import random
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from queuectl.errors import StoreDamaged
+from queuectl import rescue
+from queuectl.errors import OutcomeUnknown, StoreDamaged
+from queuectl.job import Claim, State
+from queuectl.liveness import WorkerFile
 from queuectl.stores.base import Store
+from queuectl.stores.local import disk as disk_calls
+from queuectl.stores.local import files
+from queuectl.stores.local import repair as repairs
 from queuectl.stores.local.store import LocalStore
-from tests.samples import NOW, specs
+from tests.samples import NOW, after, specs
 from tests.torture.checks import check, forget_applied
-from tests.torture.lives import LONG, PAST, Verb, a_worker, cases, claim_next, model_of, seen, settle, starts
+from tests.torture.lives import (
+    LATER,
+    LONG,
+    PAST,
+    Verb,
+    a_worker,
+    cases,
+    claim_next,
+    model_of,
+    seen,
+    settle,
+    starts,
+)
 from tests.torture.power import Disk, Kind, Moment
 from tests.torture.stage import Stage
 from tests.torture.system import FAULTS, Call, Count, Go, System
@@ -59,7 +80,8 @@ def turns(stage: Stage, system: System, about: str, size: int) -> None:
 def tail(stage: Stage, system: System, about: str, size: int) -> None:
     """Cut the power while somebody brings the journal into the files whose end is not synced.
 
-    A worker has written that end: before it died (*about* "dead"), or between another's sync and what follows that.
+    A worker has written that end: before it died (*about* "dead"; "edited": and an editor has then written a file), or
+    between another's sync and what follows that ("between").
     """
     more: list[Verb] = [settle("busy", LONG, next_claim=60), claim_next(61)]
 
@@ -69,7 +91,8 @@ def tail(stage: Stage, system: System, about: str, size: int) -> None:
     with ExitStack() as alive:
         rest = starts(stage, system, alive)[1]
     stage.put_back(rest.saved)
-    verbs = [*PAST, *more] if about == "dead" else [*PAST, enqueue, *more]
+    is_dead = about != "between"
+    verbs = [*PAST, *more] if is_dead else [*PAST, enqueue, *more]
     allowed = [model_of(verbs[:number]) for number in range(len(PAST), len(verbs) + 1)]
     moments: list[Moment] = []
     disk = Disk(stage, Kind.LOOSE, lambda call, moment: moments.append(moment), begin=rest.saved)
@@ -90,11 +113,15 @@ def tail(stage: Stage, system: System, about: str, size: int) -> None:
     with a_worker(stage.folder), system.working("worker", Count()):
         worker = LocalStore(stage.folder)
         worker.prepare_for_work()
-        if about == "dead":
+        if is_dead:
             for verb in more:
                 verb(worker)
+            if about == "edited":
+                jobs = stage.folder / "jobs.json"
+                disk_calls.replace(jobs, [json.dumps(json.loads(jobs.read_bytes()), indent=2).encode()])
+            else:
+                forget_applied(stage.folder)
             moments.clear()
-            forget_applied(stage.folder)
             with system.working("other", Count()):
                 LocalStore(stage.folder).counts()
         else:
@@ -110,6 +137,150 @@ def tail(stage: Stage, system: System, about: str, size: int) -> None:
         for _ in range(size):
             stage.put_back(moment.draw(dice, Kind.LOOSE))
             check(stage, system, allowed, about)
+
+
+def leave(stage: Stage, system: System, about: str, size: int) -> None:
+    """Let a sync of the journal fail, so that a new one takes its place, and cut the power from then on.
+
+    With *about* "name", the sync of its name fails too, and another process goes on.
+    """
+
+    def enqueue(id: str) -> Verb:
+        return lambda store: store.enqueue(specs(id), now=NOW)
+
+    verbs = [*PAST, enqueue("before"), enqueue("unsure"), enqueue("later")]
+    states = [model_of(verbs[:number]) for number in range(len(PAST) + 1, len(verbs) + 1)]
+    to_fail: list[str] = []
+    moments: list[Moment] = []
+
+    def behave(call: Call, go: Go) -> Any:
+        if to_fail and call.name == to_fail[0]:
+            del to_fail[0]
+            disk.fail_sync(call)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return go()
+
+    with ExitStack() as alive:
+        rest = starts(stage, system, alive)[1]
+    stage.put_back(rest.saved)
+    disk = Disk(stage, Kind.LOOSE, lambda call, moment: moments.append(moment), begin=rest.saved)
+    system.watch = disk.watch
+    with system.working("first", behave):
+        store = LocalStore(stage.folder)
+        verbs[-3](store)
+        moments.clear()
+        to_fail += ["fdatasync", "fsync"] if about == "name" else ["fdatasync"]
+        with suppress(OutcomeUnknown):
+            verbs[-2](store)
+    assert not to_fail, "what should have failed was not done"
+    if about == "name":
+        system.bury("first")
+        with system.working("other", behave):
+            verbs[-1](LocalStore(stage.folder))
+    cuts = [(moment, states) for moment in moments]
+    cuts += size * [(disk.moment(), states[2:] if about == "name" else states[1:])]
+    system.bury("first")
+    system.bury("other")
+    system.forget_watch()
+    system.boot = "the next one"
+    dice = random.Random(1)
+    for moment, allowed in cuts:
+        for _ in range(max(1, size // 10)):
+            stage.put_back(moment.draw(dice, Kind.LOOSE))
+            check(stage, system, allowed, "after a journal was left")
+
+
+def reboot(stage: Stage, system: System, about: str, size: int) -> None:
+    """Cut the power while a job runs: whoever looks next sees that it does not any more, by no fault of its own."""
+    moments: list[Moment] = []
+    disk = Disk(stage, Kind.LOOSE, lambda call, moment: moments.append(moment))
+    system.watch = disk.watch
+    with system.working("worker", Count()):
+        store = LocalStore(stage.folder)
+        store.enqueue(specs("busy"), now=NOW)
+        store.prepare_for_work()
+        file = WorkerFile.create(stage.folder, pid=os.getpid(), pool_pid=os.getppid())
+        moments.clear()
+        job = store.claim(Claim(os.getpid(), f"{file.worker_id}.1"), now=NOW)
+        assert job is not None
+        file.note_attempt(job.id, job.claim or "", os.getpid(), 1)
+        store.flush()
+    moments += size * [disk.moment()]
+    system.bury("worker")
+    system.forget_watch()
+    system.boot = "the next one"
+    dice = random.Random(1)
+    for moment in moments:
+        stage.put_back(moment.draw(dice, Kind.LOOSE))
+        with system.working("other"):
+            other = LocalStore(stage.folder)
+            rescue.rescue_dead(other, stage.folder)
+            (found,) = other.jobs()
+        system.bury("other")
+        assert (found.state, found.crashes) == (State.PENDING, 0), "a job that a power cut has ended"
+
+
+def repair(stage: Stage, system: System, about: str, size: int) -> None:
+    """Cut the power during a repair, and after it.
+
+    At every moment all that was there is there, in its place or in the copy, and another repair leads to the same end;
+    and what was done when it returns, stays.
+    """
+    damage_all(stage, system)
+    damaged = stage.save()
+    with system.working("undisturbed"):
+        repairs.repair(stage.folder, now=NOW)
+        expected = seen(LocalStore(stage.folder)), kept(stage)
+    system.bury("undisturbed")
+    moments: list[Moment] = []
+    disk = Disk(stage, Kind.LOOSE, lambda call, moment: moments.append(moment), begin=damaged)
+    stage.put_back(damaged)
+    system.watch = disk.watch
+    with system.working("somebody", Count()):
+        repairs.repair(stage.folder, now=NOW)
+    last = disk.moment()
+    system.bury("somebody")
+    system.forget_watch()
+    system.boot = "the next one"
+    dice = random.Random(1)
+    for moment in [*moments[:: max(1, 40 // size)], *(size * [last])]:
+        stage.put_back(moment.draw(dice, Kind.LOOSE))
+        for path, (_, content, _) in damaged.files.items():
+            name = os.path.relpath(path, stage.folder)
+            copies = [each.read_bytes() for each in stage.folder.parent.glob(f"data*/{name}")]
+            assert content in copies, f"{name}: neither as it was nor in the copy"
+        with system.working("other"):
+            if moment is not last:
+                repairs.repair(stage.folder, now=after(60))
+            found = seen(LocalStore(stage.folder)), kept(stage)
+        system.bury("other")
+        if moment is last:
+            assert found == expected, "what a repair has done has not stayed"
+        else:
+            assert found[0] == expected[0], "what a repair leads to after another was cut short"
+
+
+def damage_all(stage: Stage, system: System) -> None:
+    """Leave a queue, of which nobody knows how it stands, with a job, a setting, and a transaction that are damaged."""
+    with system.working("past"):
+        store = LocalStore(stage.folder)
+        for verb in (*PAST, *LATER):
+            verb(store)
+    system.bury("past")
+    for name, there, changed in (
+        ("jobs.json", b'"id":"x5"', b'"id":"x5'),
+        ("config.json", b"{", b'{"max_retries": "many",'),
+        ("journal.jsonl", b'"attempts"', b'"attemptz"'),
+    ):
+        path = stage.folder / name
+        data = path.read_bytes()
+        assert there in data, name
+        path.write_bytes(data.replace(there, changed, 1))
+
+
+def kept(stage: Stage) -> list[bytes]:
+    """Return what repairs have not taken over."""
+    return sorted(path.read_bytes() for path in stage.folder.glob(f"{files.KEPT}*.txt"))
 
 
 def damage(stage: Stage, system: System, about: str, size: int) -> None:
@@ -158,4 +329,6 @@ def damage_file(stage: Stage, system: System, about: str) -> None:
                 opened.write(lost + b"\n")
 
 
-PROBES: dict[str, Probe] = {probe.__name__: probe for probe in (crash, power, fault, turns, tail, damage)}
+PROBES: dict[str, Probe] = {
+    probe.__name__: probe for probe in (crash, power, fault, turns, tail, leave, reboot, repair, damage)
+}

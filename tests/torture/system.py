@@ -1,7 +1,8 @@
 """The system below the store, as tests let it be: every call on the folder is counted, and may fail or be the last.
 
 Stands where Python hands a call to the operating system, so that also the calls of pathlib are seen. Nothing is
-really synced: what would be left after a power cut, ``power`` knows.
+really synced: what would be left after a power cut, ``power`` knows. Who looks on, or lets a call fail, is no part of
+what is tried: whatever is asked of the system meanwhile is neither counted nor failed.
 """
 
 import errno
@@ -11,11 +12,12 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import filelock
 import pytest
 
+from queuectl import processes
 from queuectl.stores.local import bells, disk, folder, latch
 
 #: Calls that name a path, and those that name an open file.
@@ -45,7 +47,13 @@ class Call(NamedTuple):
         return f"{self.name} {self.path}{size}{target}"
 
 
-Go = Callable[[], Any]
+class Go(Protocol):
+    """Does a call, or another *instead* of it."""
+
+    def __call__(self, instead: Call | None = None) -> Any: ...
+
+
+Watch = Callable[[Call, Callable[[], Any]], Any]
 Behaviour = Callable[[Call, Go], Any]
 
 
@@ -71,7 +79,8 @@ class System:
         monkeypatch.setattr(disk, "preallocate", self._by_file("preallocate", lambda fd, size: None))
         monkeypatch.setattr(latch, "lock_descriptor", self._by_file("lock", filelock.lock_descriptor))
         self.boot = THIS_BOOT
-        monkeypatch.setattr(disk, "boot_id", lambda: self.boot)
+        for module in (disk, processes):
+            monkeypatch.setattr(module, "boot_id", lambda: self.boot)
         monkeypatch.setattr(folder, "file_system", lambda path: "ext4")
         monkeypatch.setattr(bells, "_open_socket", self._socket(bells._open_socket))
 
@@ -92,18 +101,32 @@ class System:
             self._close(fd)
 
     def forget_watch(self) -> None:
-        self.watch: Callable[[Call, Go], Any] = lambda call, go: go()
+        self.watch: Watch = lambda call, go: go()
 
     def seed_random(self, start: int) -> None:
         """Let what is made at random from now on be the same for the same *start*."""
         self._random = random.Random(start)
 
-    def _do(self, name: str, path: str, args: tuple[Any, ...], go: Go, *, changes: bool | None = None) -> Any:
+    def _do(
+        self,
+        name: str,
+        path: str,
+        args: tuple[Any, ...],
+        real: Callable[[tuple[Any, ...]], Any],
+        *,
+        changes: bool | None = None,
+    ) -> Any:
         behaviour = self.behaviour
         if behaviour is None:
-            return go()
+            return real(args)
         call = Call(name, path, args, name not in READS if changes is None else changes)
-        return behaviour(call, lambda: self.watch(call, go))
+
+        def go(instead: Call | None = None) -> Any:
+            done = instead or call
+            return self.watch(done, lambda: real(done.args))
+
+        with self.working(""):  # nobody: neither the behaviour nor who watches is seen
+            return behaviour(call, go)
 
     def _by_path(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **keywords: Any) -> Any:
@@ -112,7 +135,7 @@ class System:
             path = os.fspath(args[0]) if args and not isinstance(args[0], int) else ""
             if not isinstance(path, str) or not f"{path}/".startswith(self.root):
                 return real(*args, **keywords)
-            return self._do(name, self._below(path), args, lambda: real(*args, **keywords))
+            return self._do(name, self._below(path), args, lambda given: real(*given, **keywords))
 
         return call
 
@@ -124,14 +147,14 @@ class System:
             name = os.fspath(path)
             if not self._process or not isinstance(name, str) or not f"{name}/".startswith(self.root):
                 return real(path, *args, **keywords)
-            below = self._below(name)
+            below, process = self._below(name), self._process
 
-            def go() -> int:
-                fd = real(path, *args, **keywords)
-                self._open[fd] = below, self._process
+            def open_for_it(given: tuple[Any, ...]) -> int:
+                fd = real(*given, **keywords)
+                self._open[fd] = below, process
                 return fd
 
-            fd: int = self._do("open", below, (path, *args), go, changes=bool(args[0] & os.O_CREAT))
+            fd: int = self._do("open", below, (path, *args), open_for_it, changes=bool(args[0] & os.O_CREAT))
             return fd
 
         return call
@@ -140,9 +163,11 @@ class System:
         def call(*args: Any, **keywords: Any) -> Any:
             if self.behaviour is None or (known := self._open.get(args[0])) is None:
                 return real(*args, **keywords)
-            go = (lambda: None) if name in SYNCS else lambda: real(*args, **keywords)
-            # A buffer that is read into must not be kept: it could not grow.
-            return self._do(name, known[0], args[:1] if name == "preadv" else args, go)
+            if name in SYNCS:
+                return self._do(name, known[0], args, lambda given: None)
+            if name == "preadv":  # a buffer that is read into must not be kept: it could not grow
+                return self._do(name, known[0], args[:1], lambda given: real(*args))
+            return self._do(name, known[0], args, lambda given: real(*given, **keywords))
 
         return call
 
@@ -151,7 +176,7 @@ class System:
         self._close(fd)
 
     def _socket(self, real: Callable[[], Any]) -> Callable[[], Any]:
-        return lambda: self._do("socket", "", (), real)
+        return lambda: self._do("socket", "", (), lambda given: real())
 
 
 class Count:
@@ -226,11 +251,8 @@ class FailAt(Count):
         self._fault = fault
         self._is_for_good = is_for_good
         self._failed = failed
-        self._is_inside = False
 
     def __call__(self, call: Call, go: Go) -> Any:
-        if self._is_inside:
-            return go()
         number = len(self.calls)
         self.calls.append(call)
         fault = self._fault
@@ -238,16 +260,10 @@ class FailAt(Count):
             return go()
         if fault.is_short and (number == self._number or not fault.code) and len(call.args[1]) > 1:
             self._is_for_good = self._is_for_good or bool(fault.code)
-            return self._write_a_part(*call.args)
+            fd, data, offset = call.args
+            return go(call._replace(args=(fd, bytes(data)[: len(data) // 2], offset)))
         if not fault.code:
             return go()
         self._failed(call)
         path = call.args[0] if call.args and not isinstance(call.args[0], int) else None
         raise OSError(fault.code, os.strerror(fault.code), path)
-
-    def _write_a_part(self, fd: int, data: bytes, offset: int) -> int:
-        self._is_inside = True
-        try:
-            return os.pwrite(fd, bytes(data)[: len(data) // 2], offset)
-        finally:
-            self._is_inside = False

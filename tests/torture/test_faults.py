@@ -87,6 +87,7 @@ class Faults:
                 except (QueueCtlError, OSError) as caught:
                     later = caught
         where = f"{where}; it said {error!r}, then {later!r}"
+        assert f"{behaviour.calls[number]}" == f"{case.calls[number]}", f"{where}: it was another call"
         allowed = self.allowed(case.states, error, where)
         self.ends["failed" if error else "failed at rest" if later else "went on"] += 1
         # Of a failed sync others can know only if that could be written down.

@@ -1,17 +1,19 @@
 """These tests see all that the store does to the disk: it has no other way to it than the calls that they stand in."""
 
 import ast
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.torture.lives import cases, lower_limits, run_undisturbed, starts
+from tests.torture.power import Disk, Kind
 from tests.torture.stage import Stage
-from tests.torture.system import BY_FILE, BY_PATH, Count, System
+from tests.torture.system import BY_FILE, BY_PATH, Call, Count, Go, System
 
 STORE = Path(__file__).resolve().parents[2] / "queuectl" / "stores" / "local"
 #: What the store may ask the system besides: it changes nothing, or goes through one of the calls that are seen.
@@ -66,6 +68,52 @@ def test_pathlib_goes_through_these_calls(tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / "none").unlink(missing_ok=True)
         (tmp_path / "none").is_symlink()
     assert {call.name for call in count.calls} >= BY_PATHLIB | {"stat"}
+
+
+def test_who_looks_on_is_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a behaviour nor who watches: else their calls would be failed as those of the process that is tried."""
+    count = Count()
+    system = System(monkeypatch, tmp_path)
+    seen_by: list[str] = []
+
+    def look(who: str) -> None:
+        seen_by.append(who)
+        place = tmp_path / who
+        place.mkdir(exist_ok=True)
+        (place / "note").write_text(who)
+        os.fsync(fd := os.open(place / "note", os.O_RDWR))
+        os.pread(fd, 1, 0)
+        os.close(fd)
+        assert os.listdir(place) == ["note"]
+        assert os.lstat(place / "note").st_size == len(who)
+
+    def behave(call: Call, go: Go) -> object:
+        look("behaviour")
+        return count(call, go)
+
+    def watch(call: Call, go: Callable[[], object]) -> object:
+        look("watch")
+        return go()
+
+    system.watch = watch
+    with system.working("somebody", behave):
+        os.close(os.open(tmp_path / "file", os.O_CREAT | os.O_RDWR))
+        os.stat(tmp_path / "file")
+    assert [str(call) for call in count.calls] == ["open file", "stat file"]
+    assert seen_by == 2 * ["behaviour", "watch"]
+
+
+def test_the_model_of_the_disk_makes_no_call_that_is_counted(fast_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lower_limits(monkeypatch)
+    stage = Stage(fast_path / "stage")
+    system = System(monkeypatch, stage.root)
+    with ExitStack() as alive:
+        for start, operation in cases(starts(stage, system, alive)):
+            _, alone = run_undisturbed(stage, system, start, operation)
+            system.watch = Disk(stage, Kind.LOOSE, lambda call, moment: None, begin=start.saved).watch
+            _, watched = run_undisturbed(stage, system, start, operation)
+            system.forget_watch()
+            assert [str(call) for call in watched] == [str(call) for call in alone], f"{operation.name} {start.name}"
 
 
 def test_signals_in_the_middle_of_calls_do_no_harm(fast_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
