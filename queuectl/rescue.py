@@ -127,10 +127,7 @@ def _end_unclaimed(store: Store, jobs: list[Job], info: liveness.WorkerInfo) -> 
     with suppress(JobNotFound):
         if store.job(info.job_id or "").state is State.COMPLETED:
             return True
-    problems = processes.end_all(info.token, info.session, info.session_start)
-    if problems:
-        _log().error("what is left of job %s cannot be ended: %s", info.job_id, "; ".join(problems))
-    return not problems
+    return _is_ended(info.job_id, processes.end_all(info.token, info.session, info.session_start))
 
 
 def _end(job: Job, info: liveness.WorkerInfo) -> bool:
@@ -142,6 +139,10 @@ def _end(job: Job, info: liveness.WorkerInfo) -> bool:
     problems = processes.end_all(token, info.session if is_noted else None, info.session_start if is_noted else None)
     if (unseen := processes.why_unseen(info.namespace)) is not None:
         problems.append(unseen)
+    return _is_ended(job.id, problems)
+
+
+def _is_ended(job_id: str | None, problems: list[str]) -> bool:
     if problems:
-        _log().error("job %s cannot be taken back: %s", job.id, "; ".join(problems))
+        _log().error("job %s cannot be taken back: %s", job_id, "; ".join(problems))
     return not problems

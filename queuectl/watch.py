@@ -59,14 +59,17 @@ class Watch:
                 self._look_at = 0.0  # the bell: something has changed for this job
             if (ended := self._attempt.poll()) is not None:
                 break
-        if self.cause is None and ended.exit_code != 0 and self._remains():
-            # What has failed may be tried again: nothing of it may run beside that.
-            self._terminate()
-            self._kill_at = time.monotonic() + self._kill_after_s
-            self._end_rest()
-        elif self.cause is not None:
+        if self.cause is not None or self._asks_rest_to_end(ended):
             self._end_rest()
         return self._outcome(ended)
+
+    def _asks_rest_to_end(self, ended: Ended) -> bool:
+        """Ask what a failed attempt has left to end: it may be tried again, and nothing of it may run beside that."""
+        if ended.exit_code == 0 or not self._remains():
+            return False
+        self._terminate()
+        self._kill_at = time.monotonic() + self._kill_after_s
+        return True
 
     def _next_s(self) -> float:
         deadline = self._kill_at if self.cause else min(self._timeout_at, self._grace_ends_at, self._look_at)

@@ -287,7 +287,7 @@ class Engine:
                 self.rewrite(file, records.whole_file(fresh, bodies), fresh)
 
     def rewrite(self, file: File, chunks: Iterable[bytes], layout: Layout) -> None:
-        """Put *chunks*, with *layout* once all are taken, in the place of *file*; under the lock, the journal renewed."""
+        """Put *chunks*, with *layout* once all are taken, in the place of *file*; under the lock, after a renewal."""
         self.files.replace(file, chunks)
         self.picture.layouts[file], self.picture.follower = layout, None
         try:
