@@ -57,6 +57,13 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     session: int | None = None
     session_start: int | None = None
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it runs in another PID namespace (container) than this process: here its PIDs are others'."""
+        from queuectl import processes
+
+        return self.namespace not in ("", processes.pid_namespace())
+
 
 class WorkerFile:
     """A worker's or pool's own file, locked from ``create`` to ``close_and_remove`` or the worker's death.
@@ -237,9 +244,9 @@ def _read_all(folder: Path, kind: str) -> list[WorkerInfo]:
 
 
 def is_alive(folder: Path, worker_id: str) -> bool:
-    """Whether the worker *worker_id* lives; false for one that has never been."""
-    info = _probe(workers_folder(folder) / f"{worker_id}{_WORKER}")
-    return info is not None and info.is_alive
+    """Whether the worker or pool *worker_id* lives; false for one that has never been."""
+    paths = (workers_folder(folder) / f"{worker_id}{kind}" for kind in (_WORKER, _POOL))
+    return any(info.is_alive for path in paths if (info := _probe(path)))
 
 
 def is_worker_id(text: str) -> bool:

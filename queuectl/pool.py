@@ -17,6 +17,7 @@ from typing import NoReturn
 import queuectl
 from queuectl import liveness, processes
 from queuectl.errors import ExitCode, QueueCtlError, StoreBusy, StoreError, WorkerNotFound
+from queuectl.liveness import WorkerInfo
 from queuectl.processes import Proc
 from queuectl.runner import given_environment
 from queuectl.stores.local import disk, ownership
@@ -99,42 +100,62 @@ def stop(folder: Path, pids: Collection[int] | None, *, now: bool, limit_s: floa
     *limit_s* is how long a worker may take by its settings. With the last
     worker of a pool the pool has ended too, and the data are at rest. Raises
     ``WorkerNotFound``, before anything is stopped, for a PID that is no
-    worker's; ``QueueCtlError`` at the end for those that have not stopped.
+    worker's, and ``QueueCtlError`` for one of another container; the latter
+    also at the end, for those that have not stopped.
     """
-    live = {info.pid: info for info in liveness.read_workers(folder) if info.is_alive and info.pid is not None}
-    for pid in pids or ():
-        if pid not in live:
-            msg = f'No worker has PID {pid}: "worker list" shows those that run.'
-            raise WorkerNotFound(msg, pid=pid)
-    chosen = {pid: info for pid, info in live.items() if pids is None or pid in pids}
-    staying = {info.pool_pid for pid, info in live.items() if pid not in chosen}
-    wanted = {info.pool_pid for info in chosen.values()} - staying
-    pools = [
-        info
-        for info in liveness.read_pools(folder)
-        if info.is_alive and info.pid not in staying and (pids is None or info.pid in wanted)
-    ]
-    for info in (*pools, *chosen.values()):
-        if (why := processes.why_unseen(info.namespace)) is not None:
-            msg = f"Process {info.pid} cannot be stopped from here: {why}."
-            raise QueueCtlError(msg, pid=info.pid)
+    chosen, pools = _choose(folder, pids)
     for info in pools:  # first, so that nobody takes the place of those who end
         _tell(info, CLOSE)
-    for info in chosen.values():
+    for info in chosen:
         _tell(info, signal.SIGQUIT if now else signal.SIGTERM)
     deadline = time.monotonic() + limit_s + STOP_MARGIN_S
     stubborn = []
-    for pid, info in chosen.items():
-        if _has_ended(info, deadline):
-            yield pid
+    for info in chosen:
+        if info.pid is not None and _has_ended(folder, info, deadline):
+            yield info.pid
         else:
-            stubborn.append(pid)
+            stubborn.append(info.pid)
     if stubborn:
         pids_text = ", ".join(map(str, stubborn))
         advice = "" if now else ' "worker stop --now" does not wait for commands.'
         raise _not_stopped(folder, f"{pids_text}.", advice, stubborn)
-    if late := [info.pid for info in pools if not _has_ended(info, deadline)]:
+    if late := [info.pid for info in pools if not _has_ended(folder, info, deadline)]:
         raise _not_stopped(folder, f"the pool {', '.join(map(str, late))}, which started the workers.", "", late)
+
+
+def _choose(folder: Path, pids: Collection[int] | None) -> tuple[list[WorkerInfo], list[WorkerInfo]]:
+    """Return the workers with *pids* (None: all), and the pools that end with them; raise if one cannot be stopped.
+
+    A PID means a process only in its own PID namespace: elsewhere it is another's, or nobody's.
+    """
+    live = [info for info in liveness.read_workers(folder) if info.is_alive and info.pid is not None]
+    chosen = [info for info in live if pids is None or (info.pid in pids and not info.is_elsewhere)]
+    for pid in set(pids or ()) - {info.pid for info in chosen}:
+        if any(info.pid == pid for info in live):
+            raise _elsewhere(folder, f"worker {pid}", pid)
+        msg = f'No worker has PID {pid}: "worker list" shows those that run.'
+        raise WorkerNotFound(msg, pid=pid)
+    staying = {info.pool_pid for info in live if info not in chosen and not info.is_elsewhere}
+    wanted = {info.pool_pid for info in chosen} - staying
+    pools = [
+        info
+        for info in liveness.read_pools(folder)
+        if info.is_alive and (pids is None or (info.pid in wanted and not info.is_elsewhere))
+    ]
+    for what, infos in (("worker", chosen), ("pool", pools)):
+        for info in infos:
+            if info.is_elsewhere:
+                raise _elsewhere(folder, f"{what} {info.pid}", info.pid)
+    return chosen, pools
+
+
+def _elsewhere(folder: Path, who: str, pid: int | None) -> QueueCtlError:
+    """Return what to raise for a worker or pool whose PID means nothing here."""
+    msg = (
+        f"Nothing was stopped: {who} of {folder} runs in another container (PID namespace), "
+        'and its PID is another process\'s here. Run "worker stop" in that container, or stop the container.'
+    )
+    return QueueCtlError(msg, pid=pid)
 
 
 def _not_stopped(folder: Path, who: str, advice: str, pids: Sequence[int | None]) -> QueueCtlError:
@@ -149,18 +170,19 @@ def _not_stopped(folder: Path, who: str, advice: str, pids: Sequence[int | None]
         lock.close()
 
 
-def _proc(info: liveness.WorkerInfo) -> Proc:
+def _proc(info: WorkerInfo) -> Proc:
     return Proc(info.pid or 0, info.start_ticks or 0)
 
 
-def _tell(info: liveness.WorkerInfo, number: int) -> None:
+def _tell(info: WorkerInfo, number: int) -> None:
     """Send signal *number* to a worker or pool, and to no other that may have its PID by now; it goes on if stopped."""
     processes.send(_proc(info), number)
     processes.send(_proc(info), signal.SIGCONT)
 
 
-def _has_ended(info: liveness.WorkerInfo, deadline: float) -> bool:
-    while processes.is_running(_proc(info)):
+def _has_ended(folder: Path, info: WorkerInfo, deadline: float) -> bool:
+    # Whoever holds the lock lives, even if /proc, which may be that of another container, does not show it.
+    while processes.is_running(_proc(info)) or liveness.is_alive(folder, info.worker_id):
         if time.monotonic() > deadline:
             return False
         time.sleep(_LOOK_AGAIN_S)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from queuectl import liveness, processes
+from queuectl import liveness, processes, strangers
 from queuectl.checkup import check
 from queuectl.errors import StoreUnavailable
 from queuectl.job import State
@@ -460,6 +460,20 @@ def test_a_job_of_another_container_is_given_back_on_a_persons_word(
     assert ids_of(store.claimed()) == []
     store.close()
     assert kinds(data_dir) == set()
+
+
+def test_a_dead_worker_of_another_container_makes_no_stranger_of_who_has_its_pid_here(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(processes, "pid_namespace", lambda: "pid:[17]")
+        worker = WorkerFile.create(data_dir, pid=os.getpid(), pool_pid=os.getppid())
+    worker.close()
+    (data_dir / "worker_pids.json").write_text(json.dumps([os.getpid()]))
+    monkeypatch.setattr(processes, "pid_namespace", lambda: "pid:[18]")
+    assert strangers.find(data_dir) == {}
+    monkeypatch.setattr(processes, "pid_namespace", lambda: "pid:[17]")
+    assert list(strangers.find(data_dir)) == [os.getpid()]
 
 
 def test_a_worker_that_was_killed_is_found_by_the_real_program(data_dir: Path, queuectl: QueueCtl) -> None:
