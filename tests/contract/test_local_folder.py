@@ -1029,6 +1029,60 @@ def test_who_must_not_give_up_waits_as_long_as_it_takes_and_says_so_once(
     assert said.startswith(f"the queue has been locked for 0.1 s by process {holder.pid} (")
 
 
+@pytest.fixture
+def named(data_dir: Path, tmp_path: Path) -> Callable[..., str]:
+    """Return what says whom a table of locks makes the holder, whose one line is about this very lock unless told."""
+    path = data_dir / "queue.lock"
+
+    def holder_by(pid: int, *, kind: str = "FLOCK ", device: int | None = None) -> str:
+        status = path.stat()
+        number = status.st_dev if device is None else device
+        place = f"{os.major(number):02x}:{os.minor(number):02x}:{status.st_ino}"
+        table = tmp_path / "locks"
+        table.write_text(f"1: {kind} ADVISORY  WRITE {pid} {place} 0 EOF\n")
+        return lock.holder_of(path, table)
+
+    return holder_by
+
+
+OTHER_DEVICE = os.makedev(0, 255)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_who_has_not_opened_the_lock_is_not_named_as_its_holder(
+    store: LocalStore, named: Callable[..., str], holder: subprocess.Popen[str]
+) -> None:
+    """A file of another file system may have the same number, and a PID that of a process that has ended."""
+    with subprocess.Popen(["sleep", "1000"]) as innocent:
+        assert named(innocent.pid, device=OTHER_DEVICE) == named(innocent.pid) == "another process"
+        innocent.kill()
+    assert named(innocent.pid) == "another process"
+    assert named(holder.pid).startswith(f"process {holder.pid} (")
+    assert named(holder.pid, kind="-> FLOCK ") == "another process"
+    assert named(holder.pid, kind="POSIX ") == "another process"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_holder_is_named_where_files_bear_another_device_than_their_file_system(
+    store: LocalStore, named: Callable[..., str], holder: subprocess.Popen[str]
+) -> None:
+    assert named(holder.pid, device=OTHER_DEVICE).startswith(f"process {holder.pid} (")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_holder_of_another_user_is_known_by_the_device(
+    store: LocalStore, named: Callable[..., str], holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has opened may not be seen."""
+
+    def refuse(path: str) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert named(holder.pid).startswith(f"process {holder.pid} (")
+    assert named(holder.pid, device=OTHER_DEVICE) == "another process"
+
+
 def test_a_lock_is_free_once_its_holder_was_killed(store: LocalStore, holder: subprocess.Popen[str]) -> None:
     holder.kill()
     holder.wait()

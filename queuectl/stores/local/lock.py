@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -163,16 +164,33 @@ def is_held(fd: int) -> bool:
     return False
 
 
-def holder_of(path: Path) -> str:
-    """Say who holds the lock of *path*, as far as the system tells."""
-    try:
-        inode = path.stat().st_ino
-        for line in Path("/proc/locks").read_text().splitlines():
-            words = line.split()
-            if "->" not in words and words[5].endswith(f":{inode}"):
+def holder_of(path: Path, table: Path = Path("/proc/locks")) -> str:
+    """Say who holds the lock of *path*, as far as the system tells; who may have no part in it is not named."""
+    with suppress(OSError, ValueError):  # no such table, or the holder has just let go: nobody to name
+        status = path.stat()
+        # The numbers in a /proc of another PID namespace are other processes' here.
+        lines = table.read_text().splitlines() if os.readlink("/proc/self") == str(os.getpid()) else []  # noqa: PTH115
+        for words in map(str.split, lines):
+            if words[1] == "FLOCK" and _has_locked(words[4], words[5], status):  # of who waits, words[1] is "->"
                 raw = Path(f"/proc/{words[4]}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 command = "".join(one if one.isprintable() else " " for one in raw)
                 return f"process {words[4]} ({command.strip()[:80]})"
-    except OSError:
-        pass  # no /proc, or the holder has just let go: nothing to name
     return "another process"
+
+
+def _has_locked(pid: str, place: str, status: os.stat_result) -> bool:
+    """Whether process *pid*, said to have locked *place* (DEVICE:INODE), holds the file whose status is *status*."""
+    major, minor, inode = place.split(":")
+    if int(inode) != status.st_ino:
+        return False
+    try:
+        # Whoever took a lock may have left it to a child, and its PID to anybody.
+        with os.scandir(f"/proc/{pid}/fd") as entries:
+            for opened in entries:
+                with suppress(FileNotFoundError):  # it has just been closed
+                    if os.path.samestat(opened.stat(), status):
+                        return True
+    except PermissionError:
+        # Another user's. Files of btrfs and overlayfs have a device that is not the one of their file system.
+        return os.makedev(int(major, 16), int(minor, 16)) == status.st_dev
+    return False
