@@ -4,9 +4,11 @@ One ``worker start`` makes a pool: a detached process (``supervisor``) with its
 workers. Stopping asks each worker by a signal, and waits.
 """
 
+import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ from queuectl.liveness import WorkerInfo
 from queuectl.processes import Proc
 from queuectl.runner import given_environment
 from queuectl.stores.local import disk, ownership
+from queuectl.stores.local.folder import LOGS, WORKERS_LOG
 from queuectl.stores.local.lock import QueueLock
 from queuectl.waiter import CLOSE
 
@@ -35,16 +38,14 @@ def start(folder: Path, count: int) -> list[int]:
 
     Raises ``QueueCtlError`` with the pool's own reason if it could not start.
     """
-    log_path = folder / "logs" / "workers.log"
-    disk.make_folder(log_path.parent)
+    log_path = folder / LOGS / WORKERS_LOG
     # Started by a job, the pool would else be ended with it.
     environment = given_environment()
     environment.pop(processes.CLAIM_VARIABLE.encode(), None)
+    log_fd = _open_log(log_path)
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb") as report:
-        log_fd = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            ownership.hand_over(log_fd, log_path.parent)
             pool = subprocess.Popen(
                 _command(folder, count, write_end),
                 stdin=subprocess.DEVNULL,
@@ -74,6 +75,21 @@ def start(folder: Path, count: int) -> list[int]:
     pool.returncode = 0  # it lives on, and is not waited for
     pids: list[int] = answer["pids"]
     return pids
+
+
+def _open_log(path: Path) -> int:
+    """Open the log of workers in the background; raise ``StoreUnavailable`` if its name is borne by something else."""
+    disk.make_folder(path.parent)
+    try:
+        # Not to wait for who reads a pipe.
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(path))
+    except OSError as error:
+        raise disk.refusal(path, error) from error
+    ownership.hand_over(fd, path.parent)
+    return fd
 
 
 def run(folder: Path, count: int) -> NoReturn:

@@ -166,7 +166,7 @@ def _others(folder: Path) -> Iterator[Finding]:
     names = sorted(
         path.name
         for path in folder.iterdir()
-        if path.name not in OURS and path.suffix != ".tmp" and not path.name.startswith(KEPT)
+        if path.name not in {*OURS, folders.HISTORY} and path.suffix != ".tmp" and not path.name.startswith(KEPT)
     )
     if names:
         shown = ", ".join(names[:_MANY]) + (f" and {len(names) - _MANY} more" if len(names) > _MANY else "")

@@ -22,6 +22,8 @@ _USER_SPACE_SYSTEMS = ("fuse", "fuse.", "fuseblk")
 _TICK_NS = 20_000_000  # files' times are no finer than the kernel's tick, at most 10 ms
 WORKERS = "workers"
 LOGS = "logs"
+WORKERS_LOG = "workers.log"  #: in ``logs``
+HISTORY = "history"  #: of the shell
 
 
 def prepare(folder: Path) -> Path:

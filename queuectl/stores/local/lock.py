@@ -9,6 +9,7 @@ a gate, which is a lock on the folder itself.
 import fcntl
 import math
 import os
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -142,15 +143,38 @@ class Held:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock of *path*: exact, however that process may end."""
+    """Whether a process holds the lock of the plain file *path*: exact, however that process may end."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
+        fd = open_plain(path)
+    except OSError:
+        return True  # it cannot be told: who is in doubt is alive
+    if fd is None:
         return False
     try:
         return is_held(fd)
     finally:
         os.close(fd)
+
+
+def open_plain(path: Path) -> int | None:
+    """Open the plain file *path*, to ask for its lock; None if there is none, whatever else may bear the name.
+
+    Raises ``OSError`` for one that may not be opened.
+    """
+    try:
+        return disk.open_to_read(path)
+    except OSError:
+        if is_plain(path):
+            raise
+        return None
+
+
+def is_plain(path: Path) -> bool:
+    """Whether *path* is a plain file, and not a link to one."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def is_held(fd: int) -> bool:
