@@ -7,14 +7,16 @@ workers. Stopping asks each worker by a signal, and waits.
 import errno
 import json
 import os
+import select
 import signal
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import queuectl
 from queuectl import liveness, processes
@@ -24,12 +26,13 @@ from queuectl.processes import Proc
 from queuectl.runner import given_environment
 from queuectl.stores.local import disk, ownership
 from queuectl.stores.local.folder import LOGS, WORKERS_LOG
-from queuectl.stores.local.lock import QueueLock
+from queuectl.stores.local.lock import COMMAND_DEADLINE_S, QueueLock
 from queuectl.waiter import CLOSE
 
 _POOL_COMMAND = "_pool"  # makes ``__main__`` a pool; not for people
 _LOOK_AGAIN_S = 0.01
 _HELD_S = 1.0  #: a lock that cannot be had for so long is not just in use
+_ANSWER_LIMIT_S = 120.0  #: how long a pool may take to say that its workers run, or why they do not
 STOP_MARGIN_S = 15.0  #: how much longer than grace and kill-after a worker may take to stop
 
 
@@ -59,10 +62,19 @@ def start(folder: Path, count: int) -> list[int]:
             os.close(write_end)  # so that the report ends with the pool
             os.close(log_fd)
         try:
-            text = report.readline()
+            has_answered = _await_answer(pool, report)
         except KeyboardInterrupt:
             pool.terminate()  # or workers would begin later, when nobody expects them any more
+            pool.send_signal(signal.SIGCONT)
             raise
+        text = report.readline() if has_answered else b""
+    if not has_answered:
+        _end(folder, pool)
+        msg = (
+            f"The workers did not start: their pool, process {pool.pid}, did not answer, as one that was stopped, "
+            f"and was ended. Try again; {log_path} may say more."
+        )
+        raise QueueCtlError(msg, pid=pool.pid)
     answer = json.loads(text or "{}")
     if "pids" not in answer:
         pool.wait()
@@ -75,6 +87,41 @@ def start(folder: Path, count: int) -> list[int]:
     pool.returncode = 0  # it lives on, and is not waited for
     pids: list[int] = answer["pids"]
     return pids
+
+
+def _await_answer(pool: "subprocess.Popen[bytes]", report: BinaryIO) -> bool:
+    """Return whether *pool* has something to say in *report*, or has ended: false for one that was stopped, or hangs.
+
+    As with the queue's lock, who was stopped gets so long to go on; who works may have millions of jobs to load.
+    """
+    poller = select.poll()
+    poller.register(report, select.POLLIN)
+    deadline = time.monotonic() + _ANSWER_LIMIT_S
+    while not poller.poll(COMMAND_DEADLINE_S * 1000):
+        import psutil  # here: it takes 30 ms to load, and nearly every pool answers
+
+        if time.monotonic() > deadline or psutil.Process(pool.pid).status() == psutil.STATUS_STOPPED:
+            return False
+    return True
+
+
+def _end(folder: Path, pool: "subprocess.Popen[bytes]") -> None:
+    """End *pool*, even if it was stopped, and whatever workers it has started by now."""
+    pool.kill()
+    with suppress(subprocess.TimeoutExpired):  # it hangs in the system, and ends as soon as that lets go of it
+        pool.wait(STOP_MARGIN_S)
+    # One without a file does not begin without its pool.
+    orphans = [
+        info
+        for info in liveness.read_workers(folder)
+        if info.is_alive and info.pool_pid == pool.pid and not info.is_elsewhere
+    ]
+    for info in orphans:
+        _tell(info, signal.SIGQUIT)
+    deadline = time.monotonic() + STOP_MARGIN_S
+    for info in orphans:
+        _has_ended(folder, info, deadline)
+    liveness.forget_dead_pools(folder)
 
 
 def _open_log(path: Path) -> int:
