@@ -22,6 +22,7 @@ from queuectl.errors import DuplicateId, ExitCode, OutcomeUnknown, StoreBusy, St
 from queuectl.job import Job, State
 from queuectl.liveness import WorkerFile
 from queuectl.stores.local import disk, engine, folder, intake, lock
+from queuectl.stores.local.examine import examine
 from queuectl.stores.local.journal import HEADER_SIZE
 from queuectl.stores.local.store import LocalStore
 from tests.samples import FAILED, NOW, OK, after, ids_of, new_claim, spec, specs
@@ -157,7 +158,23 @@ def test_a_network_file_system_is_refused(
     with pytest.raises(StoreUnavailable, match=re.escape(system)) as caught:
         LocalStore(data_dir)
     assert caught.value.exit_code is ExitCode.STORE
-    assert not (data_dir / "jobs.json").exists()
+    assert not data_dir.exists()
+    data_dir.mkdir()
+    with pytest.raises(StoreUnavailable, match=re.escape(system)):
+        LocalStore(data_dir)
+    assert list(data_dir.iterdir()) == []
+
+
+def test_a_network_file_system_for_workers_alone_is_refused_and_found(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a worker lives would be told by locks that may not hold."""
+    LocalStore(data_dir).close()
+    monkeypatch.setattr(folder, "file_system", lambda path: "nfs4" if path.name == "workers" else "ext4")
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == data_dir / "workers")
+    with pytest.raises(StoreUnavailable, match=r"data/workers is on a network file system \(nfs4\)"):
+        LocalStore(data_dir)
+    assert [(found.kind, found.path) for found in examine(data_dir).findings] == [("network", f"{data_dir}/workers")]
 
 
 @pytest.mark.parametrize("system", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", ""])

@@ -107,6 +107,8 @@ def _folder(folder: Path) -> Iterator[Finding]:
     if not is_read_only:
         yield from _mode(folder, status)
     yield from _system(folder)
+    if folders.has_own_system(folder / folders.WORKERS):
+        yield from _system(folder / folders.WORKERS)
     if not is_read_only and (free := shutil.disk_usage(folder).free) < MIN_FREE:
         what = f"the disk is nearly full: {free >> 20} MiB are free"
         yield warning("disk", folder, what, f"free some space: workers want {MIN_FREE >> 20} MiB")
