@@ -193,7 +193,7 @@ def holder_of(path: Path, table: Path = Path("/proc/locks")) -> str:
     with suppress(OSError, ValueError):  # no such table, or the holder has just let go: nobody to name
         status = path.stat()
         # The numbers in a /proc of another PID namespace are other processes' here.
-        lines = table.read_text().splitlines() if os.readlink("/proc/self") == str(os.getpid()) else []  # noqa: PTH115
+        lines = table.read_text().splitlines() if str(Path("/proc/self").readlink()) == str(os.getpid()) else []
         for words in map(str.split, lines):
             if words[1] == "FLOCK" and _has_locked(words[4], words[5], status):  # of who waits, words[1] is "->"
                 raw = Path(f"/proc/{words[4]}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -216,5 +216,5 @@ def _has_locked(pid: str, place: str, status: os.stat_result) -> bool:
                         return True
     except PermissionError:
         # Another user's. Files of btrfs and overlayfs have a device that is not the one of their file system.
-        return os.makedev(int(major, 16), int(minor, 16)) == status.st_dev
+        return (int(major, 16), int(minor, 16)) == (os.major(status.st_dev), os.minor(status.st_dev))
     return False
