@@ -44,4 +44,7 @@ def refuse(message):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)  # as in queuectl/launch.py

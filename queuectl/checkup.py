@@ -3,8 +3,10 @@
 The files alone are examined in ``stores/local/examine`` and mended in ``stores/local/repair``.
 """
 
+import stat
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,6 +17,7 @@ from queuectl.stores.base import Store
 from queuectl.stores.local import bells, disk
 from queuectl.stores.local.examine import examine
 from queuectl.stores.local.findings import Finding, damage, warning
+from queuectl.stores.local.folder import HISTORY, LOGS, WORKERS_LOG
 
 _MANY = 20  #: jobs that are named each
 
@@ -31,6 +34,7 @@ def check(folder: Path) -> list[Finding]:
         return [*examination.findings, damage("workers", liveness.workers_folder(folder), why, "look at its rights")]
     return [
         *examination.findings,
+        *_forms(folder),
         *_hanging(folder, examination.claimed, infos),
         *_stale(folder, examination.claimed, infos),
         *_pids(folder, infos),
@@ -53,6 +57,39 @@ def mend(store: Store, folder: Path, *, is_sure: Callable[[int], bool]) -> list[
         path.unlink(missing_ok=True)
         actions.append(f"workers/{path.name}: removed, its worker is dead")
     return actions
+
+
+def _forms(folder: Path) -> Iterator[Finding]:
+    """Return a finding for each name of ours that something else bears, where all can go on without that file."""
+    yield from _form(folder / HISTORY, "the shell remembers no line", is_file=True)
+    for path in _inside(liveness.workers_folder(folder)):
+        if path.suffix in liveness.SUFFIXES:
+            yield from _form(path, "it is nobody's", is_file=True)
+    for path in _inside(folder / LOGS):
+        if path.name == WORKERS_LOG:
+            yield from _form(path, '"worker start" is refused', is_file=True)
+        elif path.name.isdecimal():
+            yield from _form(path, "no output is kept in it, nor shown", is_file=False)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Return what is in *folder*; nothing if it is none itself, or is closed, which has been said."""
+    with suppress(OSError):
+        if not folder.is_symlink():
+            return sorted(folder.iterdir())
+    return []
+
+
+def _form(path: Path, consequence: str, *, is_file: bool) -> Iterator[Finding]:
+    with suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            what = f"it is a symbolic link to {path.readlink()}, which is not followed: {consequence}"
+            yield warning("symlink", path, what, "move it away")
+        elif not (stat.S_ISREG(mode) if is_file else stat.S_ISDIR(mode)):
+            yield warning(
+                "form", path, f"it is no {'plain file' if is_file else 'folder'}: {consequence}", "move it away"
+            )
 
 
 def _hanging(folder: Path, claimed: list[Job], infos: dict[str, liveness.WorkerInfo]) -> list[Finding]:

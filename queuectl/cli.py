@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,8 +18,11 @@ from queuectl.completion import VARIABLE, folders
 from queuectl.errors import ExitCode
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program with *argv* (None: as it was called) and return its exit code."""
+def main(argv: Sequence[str] | None = None, *, begin: Callable[[], None] = lambda: None) -> int:
+    """Run the program with *argv* (None: as it was called) and return its exit code.
+
+    *begin* is called when all is loaded, and Ctrl-C is to be an exception from then on.
+    """
     _open_streams()
     os.umask(os.umask(0) & 0o077)  # one that takes rights from the owner would leave files that nobody can use
     if VARIABLE in os.environ:
@@ -34,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             options: dict[str, Any] = program.invoke(call)
         context = _make_context(options)
         context.run_file = lambda path: _run_file(path, context)
+        begin()
         exit_code = _run(context, options)
     except click.exceptions.Exit as end:
         return end.exit_code

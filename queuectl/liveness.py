@@ -5,7 +5,6 @@ a file's lock unlinks it. Nothing here knows jobs or ends processes.
 """
 
 import os
-import stat
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from queuectl.errors import QueueCtlError, StoreUnavailable
 from queuectl.job import Job
 from queuectl.later import pattern
 from queuectl.stores.local import bells, disk, latch, ownership
-from queuectl.stores.local.lock import is_held
+from queuectl.stores.local.lock import is_held, is_plain, open_plain
 
 RECORD_SIZE = 1024  #: bytes of a worker's file, always; what is written at once is never seen in parts for long
 
@@ -28,6 +27,7 @@ _FOLDER = "workers"
 _WORKER = ".lock"
 _POOL = ".pool"
 OUTPUTS = (".out", ".err")  #: of a worker's id: the two files that its commands write to
+SUFFIXES = (_WORKER, _POOL, *OUTPUTS)  #: of all plain files of workers and pools
 _ID = pattern(r"[0-9a-f]{16}")
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LOCK_TRIES = 50  #: a millisecond apart: somebody who probes holds the lock for microseconds
@@ -56,6 +56,13 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None = None
     session: int | None = None
     session_start: int | None = None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it runs in another PID namespace (container) than this process: here its PIDs are others'."""
+        from queuectl import processes
+
+        return self.namespace not in ("", processes.pid_namespace())
 
 
 class WorkerFile:
@@ -181,7 +188,8 @@ def hold_dead(folder: Path, worker_id: str, kind: str = _WORKER) -> Rescue | Non
     """Take the lock of a worker that has died; None if it lives, or somebody else is rescuing it.
 
     The file is made anew if it is missing, so that there is one rescuer at a time in any case. Another may have
-    been before: whoever gets the lock looks again at what there is to rescue.
+    been before: whoever gets the lock looks again at what there is to rescue. None also while something else than a
+    file is in its place, which nobody can hold and ``doctor`` names.
     """
     if not _ID.fullmatch(worker_id):
         msg = f"not the id of a worker: {worker_id!r}"
@@ -189,7 +197,7 @@ def hold_dead(folder: Path, worker_id: str, kind: str = _WORKER) -> Rescue | Non
     workers = workers_folder(folder)
     disk.make_folder(workers)
     path = workers / f"{worker_id}{kind}"
-    while True:
+    while is_plain(path) or not os.path.lexists(path):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | _OPEN, 0o600)
         try:
             ownership.hand_over(fd, workers)
@@ -237,9 +245,9 @@ def _read_all(folder: Path, kind: str) -> list[WorkerInfo]:
 
 
 def is_alive(folder: Path, worker_id: str) -> bool:
-    """Whether the worker *worker_id* lives; false for one that has never been."""
-    info = _probe(workers_folder(folder) / f"{worker_id}{_WORKER}")
-    return info is not None and info.is_alive
+    """Whether the worker or pool *worker_id* lives; false for one that has never been."""
+    paths = (workers_folder(folder) / f"{worker_id}{kind}" for kind in (_WORKER, _POOL))
+    return any(info.is_alive for path in paths if (info := _probe(path)))
 
 
 def is_worker_id(text: str) -> bool:
@@ -259,14 +267,12 @@ def workers_folder(folder: Path) -> Path:
 
 def _probe(path: Path) -> WorkerInfo | None:
     try:
-        fd = os.open(path, os.O_RDONLY | _OPEN)
-    except FileNotFoundError:
-        return None
+        fd = open_plain(path)
     except OSError:
         return WorkerInfo(worker_id=path.stem, is_alive=True)
+    if fd is None:
+        return None
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
         return _info(path.stem, fd, is_alive=is_held(fd))
     finally:
         os.close(fd)

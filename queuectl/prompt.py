@@ -31,6 +31,7 @@ from queuectl.errors import UsageError
 from queuectl.job import State
 from queuectl.observer import Observer, Snapshot
 from queuectl.stores.local import disk, ownership
+from queuectl.stores.local.folder import HISTORY
 from queuectl.tokens import commands_in, needs_more
 
 PROMPT = "queuectl> "
@@ -60,7 +61,7 @@ class Prompt:
         self._observer = observer
         self._searches_history = False
         self._has_asked = False
-        history = context.folder / "history"
+        history = context.folder / HISTORY
         lines: History = _PrivateHistory(str(history)) if _make_private(history) else InMemoryHistory()
         self._session: PromptSession[str] = PromptSession(
             PROMPT,

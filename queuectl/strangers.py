@@ -18,7 +18,9 @@ def find(folder: Path) -> dict[int, str]:
         named = msgspec.json.decode(content or b"[]", type=list[int])
     except (OSError, ValueError, RecursionError):
         return {}  # what is wrong with it is said by doctor
-    ours = {pid for info in liveness.read_workers(folder) if info.is_alive for pid in (info.pid, info.pool_pid)}
+    # One that has died in another container is a reason for its number, too: here another process has it.
+    known = [info for info in liveness.read_workers(folder) if info.is_alive or info.is_elsewhere]
+    ours = {pid for info in known for pid in (info.pid, info.pool_pid)}
     others = [pid for pid in named if pid > 0 and pid not in ours]
     return {pid: command for pid in others if (command := _command_of(pid, status.st_mtime)) is not None}
 

@@ -93,6 +93,8 @@ def list_workers(context: Context) -> Result:
     live = context.live_workers()
     if not context.has_workers():
         context.notify('No worker is running: "worker start" starts one.')
+    if elsewhere := [str(worker.pid) for worker in live if worker.is_elsewhere]:
+        context.notify(f"Of another container (PID namespace), and other processes' PIDs here: {', '.join(elsewhere)}.")
     return WorkerTable(
         [
             WorkerRow(

@@ -6,12 +6,14 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from queuectl import __version__
+from queuectl.errors import ExitCode
 from queuectl.times import from_text
-from tests.acceptance.conftest import PROGRAM, QueueCtl
+from tests.acceptance.conftest import PROGRAM, ROOT, QueueCtl
 from tests.waiting import until
 
 
@@ -214,3 +216,48 @@ def test_workers_outlive_the_program(queuectl: QueueCtl) -> None:
     assert stopped.out == f"Stopped worker PID {pids[0]}\n"
     assert queuectl.run("", "worker", "stop").out == f"Stopped worker PID {pids[1]}\nAll workers stopped.\n"
     until(lambda: queuectl.run("", "worker", "stop").out == "No active workers.\n")
+
+
+#: Runs a program of ours by its path, and presses Ctrl-C when it loads a certain module, or "at the end".
+INTERRUPTED = """
+import atexit, os, runpy, signal, sys
+moment, *sys.argv = sys.argv[1:]
+press = lambda: os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(lambda event, args: press() if event == "import" and args[0] == moment else None)
+if moment == "at the end":
+    atexit.register(press)
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run_interrupted(queuectl: QueueCtl, moment: str, program: str, **how: Any) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, moment, str(ROOT / program), "config", "get", "base"],
+        env=queuectl.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **how,
+    )
+
+
+@pytest.mark.parametrize("program", ["queuectl.py", "queuectl/__main__.py"])
+@pytest.mark.parametrize("moment", ["queuectl.launch", "click", "platform", "queuectl.commands.context", "at the end"])
+def test_ctrl_c_is_no_traceback_from_the_first_moment_to_the_last(
+    queuectl: QueueCtl, moment: str, program: str
+) -> None:
+    """Some of these modules are loaded by what makes another error of the exception."""
+    done = run_interrupted(queuectl, moment, program)
+    assert (done.returncode, done.stderr) == (ExitCode.INTERRUPTED, "")
+    assert done.stdout == ("2\n" if moment == "at the end" else "")
+
+
+@pytest.mark.parametrize("moment", ["click", "queuectl.stores.local.store", "at the end"])
+def test_who_is_started_with_ctrl_c_ignored_ignores_it(queuectl: QueueCtl, moment: str) -> None:
+    """As a command in the background of a script is, which Ctrl-C is not for."""
+    done = run_interrupted(
+        queuectl, moment, "queuectl.py", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")

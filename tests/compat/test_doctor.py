@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +15,10 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from queuectl import liveness, processes
+from queuectl import liveness, processes, strangers
 from queuectl.checkup import check
 from queuectl.errors import StoreUnavailable
-from queuectl.job import State
+from queuectl.job import Claim, State
 from queuectl.liveness import WorkerFile
 from queuectl.stores.local import disk
 from queuectl.stores.local import folder as folders
@@ -401,6 +402,100 @@ def test_files_of_a_person_are_no_litter(data_dir: Path, queuectl: QueueCtl) -> 
     assert [name for name in (*mine, *ours) if (data_dir / name).exists()] == mine
 
 
+# -- what is no file --
+
+
+def make_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+def make_link(path: Path) -> None:
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+@pytest.fixture
+def sound(queuectl: QueueCtl) -> QueueCtl:
+    """Return the program on a queue with a job that prints."""
+    assert queuectl.run(b"", "enqueue", "--id", "a", "--", "echo said").code == 0
+    return queuectl
+
+
+@pytest.mark.parametrize("make", [make_pipe, make_socket, make_link, Path.mkdir])
+@pytest.mark.parametrize("name", [f"{'5' * 16}.lock", f"{'5' * 16}.pool", "x.lock"])
+def test_what_bears_the_name_of_a_workers_file_and_is_none_is_nobodys(
+    data_dir: Path, sound: QueueCtl, make: Callable[[Path], None], name: str
+) -> None:
+    make(data_dir / "workers" / name)
+    for words, out in (
+        ("enqueue --id b -- true", "Job added to the queue with job id: b\n"),
+        ("remove b", "Job 'b' has been removed.\n"),
+        ("worker stop", "No active workers.\n"),
+        ("worker list --json", "[]\n"),
+    ):
+        done = sound.run(b"", *words.split())
+        assert (done.code, done.out) == (0, out), done
+    assert not folders.has_workers(data_dir)
+    [found] = check(data_dir)
+    assert (found.severity, found.path) == (Severity.WARNING, str(data_dir / "workers" / name))
+    assert "it is nobody's" in found.problem
+
+
+@pytest.mark.parametrize("make", [make_pipe, make_socket, make_link, Path.mkdir])
+def test_a_job_waits_while_something_else_is_in_the_place_of_its_dead_workers_file(
+    data_dir: Path, sound: QueueCtl, make: Callable[[Path], None]
+) -> None:
+    """Nobody could hold the lock under which it is taken back; all other jobs go on."""
+    store = LocalStore(data_dir)
+    store.claim(Claim(4194301, f"{'5' * 16}.1"), now=NOW)
+    store.close()
+    in_its_place = data_dir / "workers" / f"{'5' * 16}.lock"
+    make(in_its_place)
+    done = sound.run(b"enqueue --id b -- true\nworker start\nwait b --timeout 60s\nworker stop\n")
+    assert (done.code, done.err) == (0, "")
+    assert listed(sound)["a"]["state"] == "in_progress"
+    assert kinds(data_dir) >= {("warning", "hanging"), ("warning", "symlink" if make is make_link else "form")}
+    in_its_place.rename(data_dir / "moved")
+    assert sound.run(b"worker start\nwait a --timeout 60s\n").code == 0
+
+
+@pytest.mark.parametrize("make", [make_pipe, make_socket, make_link, Path.mkdir])
+def test_a_log_of_workers_that_is_no_file_is_refused_in_words(
+    data_dir: Path, sound: QueueCtl, make: Callable[[Path], None]
+) -> None:
+    make(data_dir / "logs" / "workers.log")
+    done = sound.run(b"", "worker", "start")
+    assert (done.code, f"{data_dir}/logs/workers.log is " in done.err) == (5, True), done
+    [found] = check(data_dir)
+    assert (found.severity, found.path) == (Severity.WARNING, str(data_dir / "logs" / "workers.log"))
+    assert '"worker start" is refused' in found.problem
+
+
+@pytest.mark.parametrize("make", [make_pipe, make_link, Path.touch])
+def test_a_folder_of_outputs_that_is_none_is_found(
+    data_dir: Path, sound: QueueCtl, make: Callable[[Path], None]
+) -> None:
+    make(data_dir / "logs" / "000000")
+    done = sound.run(b"worker start\nwait a --timeout 60s\nworker stop\n")
+    assert (done.code, done.err) == (0, "")
+    [found] = check(data_dir)
+    assert (found.severity, found.path) == (Severity.WARNING, str(data_dir / "logs" / "000000"))
+    assert "no output is kept" in found.problem
+
+
+def test_the_history_is_the_programs_own_unless_it_is_a_link(data_dir: Path, sound: QueueCtl) -> None:
+    (data_dir / "history").touch()
+    assert check(data_dir) == []
+    (data_dir / "history").unlink()
+    make_link(data_dir / "history")
+    assert ["history" in found.path for found in check(data_dir)] == [True]
+    assert kinds(data_dir) == {("warning", "symlink")}
+
+
 # -- jobs that hang --
 
 
@@ -460,6 +555,20 @@ def test_a_job_of_another_container_is_given_back_on_a_persons_word(
     assert ids_of(store.claimed()) == []
     store.close()
     assert kinds(data_dir) == set()
+
+
+def test_a_dead_worker_of_another_container_makes_no_stranger_of_who_has_its_pid_here(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(processes, "pid_namespace", lambda: "pid:[17]")
+        worker = WorkerFile.create(data_dir, pid=os.getpid(), pool_pid=os.getppid())
+    worker.close()
+    (data_dir / "worker_pids.json").write_text(json.dumps([os.getpid()]))
+    monkeypatch.setattr(processes, "pid_namespace", lambda: "pid:[18]")
+    assert strangers.find(data_dir) == {}
+    monkeypatch.setattr(processes, "pid_namespace", lambda: "pid:[17]")
+    assert list(strangers.find(data_dir)) == [os.getpid()]
 
 
 def test_a_worker_that_was_killed_is_found_by_the_real_program(data_dir: Path, queuectl: QueueCtl) -> None:

@@ -116,6 +116,57 @@ def test_a_start_that_was_interrupted_starts_no_worker_later(queue: RealQueue, h
         until(lambda: queue.started() == [], 5, what="the end of the pool")
 
 
+#: The program, whose pools are stopped at a certain moment of their start.
+STOPPED = f"""
+import os, signal, sys
+sys.path.insert(0, {str(ROOT)!r})
+from queuectl import supervisor
+def stop(*_):
+    os.kill(os.getpid(), signal.SIGSTOP)
+if sys.argv[1] == "_pool":
+    setattr(*MOMENT, stop)
+from queuectl.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("moment", ['supervisor, "open_store"', 'supervisor.Pool, "_report"'])
+def test_a_start_whose_pool_is_stopped_gives_up_and_leaves_nothing_behind(
+    queue: RealQueue, data_dir: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Be it before it has begun, or once its workers run."""
+    [id] = queue.enqueue("sleep 1000")
+    monkeypatch.setattr(pool, "program", lambda: [sys.executable, "-c", STOPPED.replace("MOMENT", f"({moment})")])
+    monkeypatch.setattr(pool, "COMMAND_DEADLINE_S", 3.0)
+    with pytest.raises(QueueCtlError, match=r"their pool, process \d+, did not answer.* was ended") as caught:
+        queue.start(2)
+    assert caught.value.exit_code is ExitCode.FAILED
+    assert queue.started() == []
+    assert list((data_dir / "workers").iterdir()) == []
+    assert queue.job(id).state is State.PENDING
+
+
+def test_a_start_whose_pool_hangs_gives_up(queue: RealQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = [sys.executable, "-c", "import time; time.sleep(1000)"]
+    monkeypatch.setattr(pool, "program", lambda: hanging)
+    monkeypatch.setattr(pool, "COMMAND_DEADLINE_S", 0.1)
+    monkeypatch.setattr(pool, "_ANSWER_LIMIT_S", 0.2)
+    with pytest.raises(QueueCtlError, match="did not answer"):
+        queue.start(1)
+    assert queue.started() == []
+
+
+def test_a_start_that_was_interrupted_ends_a_pool_that_is_stopped(queue: RealQueue, hold: Hold) -> None:
+    hold()
+    with start_program(queue, *command_line(queue, "worker", "start")) as starter:
+        [process] = until(queue.pools)
+        until(lambda: has_opened_lock(process.pid, queue))
+        process.suspend()
+        starter.send_signal(signal.SIGINT)
+        assert starter.wait(30) == ExitCode.INTERRUPTED
+        until(lambda: queue.started() == [], 5, what="the end of the pool")
+
+
 @pytest.fixture
 def foreground(queue: RealQueue, hold: Hold, impatient: list[str]) -> Iterator[tuple[Program, Program]]:
     """Return a pool that nobody waits for, as systemd starts it, once it has said whom it waits for; and the latter."""

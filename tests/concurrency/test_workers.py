@@ -15,6 +15,7 @@ import pytest
 from queuectl import liveness, logs, processes
 from queuectl.errors import QueueCtlError
 from queuectl.job import State
+from queuectl.pool import STOP_MARGIN_S
 from queuectl.specs import JobSpec
 from queuectl.times import from_text
 from tests.real_queue import MARK, RealQueue
@@ -315,15 +316,66 @@ def test_a_stopped_worker_outlives_its_pool(queue: RealQueue, tmp_path: Path) ->
     assert queue.worker_pids() == [worker]
 
 
+@pytest.fixture(params=["another container", "the machine itself"])
+def elsewhere(request: pytest.FixtureRequest, queue: RealQueue, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Have a worker run in one PID namespace, and this process in another, from which one may see it; return its PID.
+
+    From the machine itself the processes of all containers are seen, but under other numbers.
+    """
+    [pid] = queue.start(1)
+    monkeypatch.setattr(processes, "pid_namespace", lambda: "pid:[17]")
+    if request.param == "the machine itself":
+        monkeypatch.setattr(processes, "_INITIAL_NAMESPACE", "pid:[17]")
+    return pid
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize("now", [True, False])
 def test_the_pid_of_a_worker_in_another_container_is_not_signalled(
+    queue: RealQueue, elsewhere: int, is_named: bool, now: bool
+) -> None:
+    """Here that number is somebody else's, or nobody's: nothing is stopped, and that is said."""
+    with pytest.raises(QueueCtlError, match=rf"Nothing was stopped: worker {elsewhere} of .* another container"):
+        queue.stop(*[elsewhere] * is_named, now=now)
+    assert queue.worker_pids() == [elsewhere]
+
+
+def test_a_pool_in_another_container_is_not_signalled(queue: RealQueue, elsewhere: int) -> None:
+    """For a moment it may have no worker."""
+    [process] = queue.pools()
+    process.suspend()
+    queue.kill(elsewhere)
+    until(lambda: queue.worker_pids() == [])
+    with pytest.raises(QueueCtlError, match=rf"Nothing was stopped: pool {process.pid} of .* another container"):
+        queue.stop()
+    assert process.is_running()
+
+
+def test_a_worker_is_stopped_though_one_in_another_container_has_its_pid(
     queue: RealQueue, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here that number is somebody else's."""
-    queue.start(1)
+    [pid] = queue.start(1)
+    [process] = queue.pools()
+    own = processes.pid_namespace()
     monkeypatch.setattr(processes, "pid_namespace", lambda: "pid:[17]")
-    with pytest.raises(QueueCtlError, match="container"):
+    other = liveness.WorkerFile.create(data_dir, pid=pid, pool_pid=process.pid)
+    monkeypatch.setattr(processes, "pid_namespace", lambda: own)
+    with pytest.raises(QueueCtlError, match="Nothing was stopped"):
         queue.stop()
-    assert len(queue.worker_pids()) == 1
+    assert queue.stop(pid) == [pid]
+    assert queue.started() == []
+    other.close_and_remove()
+
+
+def test_a_worker_that_cannot_be_seen_has_not_ended(queue: RealQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where /proc is that of another container, it may not show a process that runs."""
+    [pid] = queue.start(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(processes, "start_ticks", lambda pid: None)
+        patched.setattr(processes, "is_running", lambda proc: False)
+        with pytest.raises(QueueCtlError, match=f"Not stopped in time: {pid}"):
+            queue.stop(limit_s=-STOP_MARGIN_S)
+    assert queue.worker_pids() == [pid]
 
 
 def test_no_variable_is_set_that_nobody_has_set(queue: RealQueue, data_dir: Path) -> None:

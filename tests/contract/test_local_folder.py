@@ -22,6 +22,7 @@ from queuectl.errors import DuplicateId, ExitCode, OutcomeUnknown, StoreBusy, St
 from queuectl.job import Job, State
 from queuectl.liveness import WorkerFile
 from queuectl.stores.local import disk, engine, folder, intake, lock
+from queuectl.stores.local.examine import examine
 from queuectl.stores.local.journal import HEADER_SIZE
 from queuectl.stores.local.store import LocalStore
 from tests.samples import FAILED, NOW, OK, after, ids_of, new_claim, spec, specs
@@ -157,7 +158,23 @@ def test_a_network_file_system_is_refused(
     with pytest.raises(StoreUnavailable, match=re.escape(system)) as caught:
         LocalStore(data_dir)
     assert caught.value.exit_code is ExitCode.STORE
-    assert not (data_dir / "jobs.json").exists()
+    assert not data_dir.exists()
+    data_dir.mkdir()
+    with pytest.raises(StoreUnavailable, match=re.escape(system)):
+        LocalStore(data_dir)
+    assert list(data_dir.iterdir()) == []
+
+
+def test_a_network_file_system_for_workers_alone_is_refused_and_found(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a worker lives would be told by locks that may not hold."""
+    LocalStore(data_dir).close()
+    monkeypatch.setattr(folder, "file_system", lambda path: "nfs4" if path.name == "workers" else "ext4")
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == data_dir / "workers")
+    with pytest.raises(StoreUnavailable, match=r"data/workers is on a network file system \(nfs4\)"):
+        LocalStore(data_dir)
+    assert [(found.kind, found.path) for found in examine(data_dir).findings] == [("network", f"{data_dir}/workers")]
 
 
 @pytest.mark.parametrize("system", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", ""])
@@ -1027,6 +1044,60 @@ def test_who_must_not_give_up_waits_as_long_as_it_takes_and_says_so_once(
     assert claimed is not None
     [said] = caplog.messages
     assert said.startswith(f"the queue has been locked for 0.1 s by process {holder.pid} (")
+
+
+@pytest.fixture
+def named(data_dir: Path, tmp_path: Path) -> Callable[..., str]:
+    """Return what says whom a table of locks makes the holder, whose one line is about this very lock unless told."""
+    path = data_dir / "queue.lock"
+
+    def holder_by(pid: int, *, kind: str = "FLOCK ", device: int | None = None) -> str:
+        status = path.stat()
+        number = status.st_dev if device is None else device
+        place = f"{os.major(number):02x}:{os.minor(number):02x}:{status.st_ino}"
+        table = tmp_path / "locks"
+        table.write_text(f"1: {kind} ADVISORY  WRITE {pid} {place} 0 EOF\n")
+        return lock.holder_of(path, table)
+
+    return holder_by
+
+
+OTHER_DEVICE = os.makedev(0, 255)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_who_has_not_opened_the_lock_is_not_named_as_its_holder(
+    store: LocalStore, named: Callable[..., str], holder: subprocess.Popen[str]
+) -> None:
+    """A file of another file system may have the same number, and a PID that of a process that has ended."""
+    with subprocess.Popen(["sleep", "1000"]) as innocent:
+        assert named(innocent.pid, device=OTHER_DEVICE) == named(innocent.pid) == "another process"
+        innocent.kill()
+    assert named(innocent.pid) == "another process"
+    assert named(holder.pid).startswith(f"process {holder.pid} (")
+    assert named(holder.pid, kind="-> FLOCK ") == "another process"
+    assert named(holder.pid, kind="POSIX ") == "another process"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_holder_is_named_where_files_bear_another_device_than_their_file_system(
+    store: LocalStore, named: Callable[..., str], holder: subprocess.Popen[str]
+) -> None:
+    assert named(holder.pid, device=OTHER_DEVICE).startswith(f"process {holder.pid} (")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_holder_of_another_user_is_known_by_the_device(
+    store: LocalStore, named: Callable[..., str], holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has opened may not be seen."""
+
+    def refuse(path: str) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert named(holder.pid).startswith(f"process {holder.pid} (")
+    assert named(holder.pid, device=OTHER_DEVICE) == "another process"
 
 
 def test_a_lock_is_free_once_its_holder_was_killed(store: LocalStore, holder: subprocess.Popen[str]) -> None:

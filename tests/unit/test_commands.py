@@ -12,6 +12,7 @@ from typing import Any
 import click
 import pytest
 
+from queuectl import liveness, processes
 from queuectl.commands.context import Mode
 from queuectl.commands.enqueue import divide
 from queuectl.commands.root import root
@@ -610,6 +611,18 @@ def test_worker_list_shows_living_ones(program: Program) -> None:
     program.workers = [12345]
     assert re.fullmatch(r"12345 +2025-03-01T12:00:00.000Z -", program.run("worker list").out.splitlines()[2])
     assert json.loads(program.run("worker list --json").out)[0]["pid"] == 12345
+
+
+def test_worker_list_says_which_pids_mean_nothing_here(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = [
+        liveness.WorkerInfo(worker_id=str(pid), is_alive=True, pid=pid, namespace=f"pid:[{namespace}]")
+        for pid, namespace in ((4, 18), (5, 17), (6, 18))
+    ]
+    monkeypatch.setattr(liveness, "read_workers", lambda folder: live)
+    monkeypatch.setattr(processes, "pid_namespace", lambda: "pid:[17]")
+    answer = program.run("worker list --json")
+    assert [row["pid"] for row in json.loads(answer.out)] == [4, 5, 6]
+    assert answer.err == "queuectl: Of another container (PID namespace), and other processes' PIDs here: 4, 6.\n"
 
 
 def test_status_counts_jobs_and_workers(program: Program) -> None:

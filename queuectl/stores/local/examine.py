@@ -107,6 +107,8 @@ def _folder(folder: Path) -> Iterator[Finding]:
     if not is_read_only:
         yield from _mode(folder, status)
     yield from _system(folder)
+    if folders.has_own_system(folder / folders.WORKERS):
+        yield from _system(folder / folders.WORKERS)
     if not is_read_only and (free := shutil.disk_usage(folder).free) < MIN_FREE:
         what = f"the disk is nearly full: {free >> 20} MiB are free"
         yield warning("disk", folder, what, f"free some space: workers want {MIN_FREE >> 20} MiB")
@@ -166,7 +168,7 @@ def _others(folder: Path) -> Iterator[Finding]:
     names = sorted(
         path.name
         for path in folder.iterdir()
-        if path.name not in OURS and path.suffix != ".tmp" and not path.name.startswith(KEPT)
+        if path.name not in {*OURS, folders.HISTORY} and path.suffix != ".tmp" and not path.name.startswith(KEPT)
     )
     if names:
         shown = ", ".join(names[:_MANY]) + (f" and {len(names) - _MANY} more" if len(names) > _MANY else "")

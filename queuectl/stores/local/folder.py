@@ -22,6 +22,8 @@ _USER_SPACE_SYSTEMS = ("fuse", "fuse.", "fuseblk")
 _TICK_NS = 20_000_000  # files' times are no finer than the kernel's tick, at most 10 ms
 WORKERS = "workers"
 LOGS = "logs"
+WORKERS_LOG = "workers.log"  #: in ``logs``
+HISTORY = "history"  #: of the shell
 
 
 def prepare(folder: Path) -> Path:
@@ -33,6 +35,8 @@ def prepare(folder: Path) -> Path:
     path = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow a link that the user chose
     refuse_newer(path / "journal.jsonl")
     try:
+        if not path.is_dir():
+            _check_system(next(one for one in path.parents if one.exists()), path)
         disk.make_folder(path)
         _check_place(path)
         if not (path / "queue.lock").exists() and path.stat().st_uid == os.geteuid():
@@ -43,6 +47,8 @@ def prepare(folder: Path) -> Path:
                 msg = f"{path / name} is a symbolic link, and files would go elsewhere: put the folder in its place."
                 raise StoreUnavailable(msg, path=str(path))
             _check_writable(path / name)
+        if has_own_system(path / WORKERS):
+            _check_system(path / WORKERS, path / WORKERS)
     except (FileExistsError, NotADirectoryError) as error:
         msg = f"{error.filename} is not a folder: choose another one with --data."
         raise StoreUnavailable(msg, path=str(path)) from error
@@ -63,10 +69,20 @@ def _check_place(path: Path) -> None:
             "choose a folder of your own with --data."
         )
         raise StoreUnavailable(msg, path=str(path))
-    if (why := why_unfit(file_system(path))) is not None:
+    _check_system(path, path)
+    _check_writable(path)
+
+
+def _check_system(place: Path, path: Path) -> None:
+    """Raise ``StoreUnavailable`` if the folder *path*, which is or would be made in *place*, could not lock there."""
+    if (why := why_unfit(file_system(place))) is not None:
         msg = f"{path} is {why}: choose a folder on a local file system with --data."
         raise StoreUnavailable(msg, path=str(path))
-    _check_writable(path)
+
+
+def has_own_system(path: Path) -> bool:
+    """Whether a file system of its own is mounted on *path*, in which locks may be others than beside it."""
+    return os.path.ismount(path)
 
 
 def _check_writable(path: Path) -> None:

@@ -9,8 +9,10 @@ a gate, which is a lock on the folder itself.
 import fcntl
 import math
 import os
+import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -141,15 +143,38 @@ class Held:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock of *path*: exact, however that process may end."""
+    """Whether a process holds the lock of the plain file *path*: exact, however that process may end."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
+        fd = open_plain(path)
+    except OSError:
+        return True  # it cannot be told: who is in doubt is alive
+    if fd is None:
         return False
     try:
         return is_held(fd)
     finally:
         os.close(fd)
+
+
+def open_plain(path: Path) -> int | None:
+    """Open the plain file *path*, to ask for its lock; None if there is none, whatever else may bear the name.
+
+    Raises ``OSError`` for one that may not be opened.
+    """
+    try:
+        return disk.open_to_read(path)
+    except OSError:
+        if is_plain(path):
+            raise
+        return None
+
+
+def is_plain(path: Path) -> bool:
+    """Whether *path* is a plain file, and not a link to one."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def is_held(fd: int) -> bool:
@@ -163,16 +188,33 @@ def is_held(fd: int) -> bool:
     return False
 
 
-def holder_of(path: Path) -> str:
-    """Say who holds the lock of *path*, as far as the system tells."""
-    try:
-        inode = path.stat().st_ino
-        for line in Path("/proc/locks").read_text().splitlines():
-            words = line.split()
-            if "->" not in words and words[5].endswith(f":{inode}"):
+def holder_of(path: Path, table: Path = Path("/proc/locks")) -> str:
+    """Say who holds the lock of *path*, as far as the system tells; who may have no part in it is not named."""
+    with suppress(OSError, ValueError):  # no such table, or the holder has just let go: nobody to name
+        status = path.stat()
+        # The numbers in a /proc of another PID namespace are other processes' here.
+        lines = table.read_text().splitlines() if str(Path("/proc/self").readlink()) == str(os.getpid()) else []
+        for words in map(str.split, lines):
+            if words[1] == "FLOCK" and _has_locked(words[4], words[5], status):  # of who waits, words[1] is "->"
                 raw = Path(f"/proc/{words[4]}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 command = "".join(one if one.isprintable() else " " for one in raw)
                 return f"process {words[4]} ({command.strip()[:80]})"
-    except OSError:
-        pass  # no /proc, or the holder has just let go: nothing to name
     return "another process"
+
+
+def _has_locked(pid: str, place: str, status: os.stat_result) -> bool:
+    """Whether process *pid*, said to have locked *place* (DEVICE:INODE), holds the file whose status is *status*."""
+    major, minor, inode = place.split(":")
+    if int(inode) != status.st_ino:
+        return False
+    try:
+        # Whoever took a lock may have left it to a child, and its PID to anybody.
+        with os.scandir(f"/proc/{pid}/fd") as entries:
+            for opened in entries:
+                with suppress(FileNotFoundError):  # it has just been closed
+                    if os.path.samestat(opened.stat(), status):
+                        return True
+    except PermissionError:
+        # Another user's. Files of btrfs and overlayfs have a device that is not the one of their file system.
+        return (int(major, 16), int(minor, 16)) == (os.major(status.st_dev), os.minor(status.st_dev))
+    return False
