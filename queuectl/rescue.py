@@ -127,7 +127,8 @@ def _end_unclaimed(store: Store, jobs: list[Job], info: liveness.WorkerInfo) -> 
     with suppress(JobNotFound):
         if store.job(info.job_id or "").state is State.COMPLETED:
             return True
-    return _is_ended(info.job_id, processes.end_all(info.token, info.session, info.session_start))
+    session, start = (None, None) if info.is_elsewhere else (info.session, info.session_start)
+    return _is_ended(info.job_id, processes.end_all(info.token, session, start))
 
 
 def _end(job: Job, info: liveness.WorkerInfo) -> bool:
@@ -135,7 +136,8 @@ def _end(job: Job, info: liveness.WorkerInfo) -> bool:
     from queuectl import processes
 
     token = job.claim or ""
-    is_noted = info.token == token  # a worker that was killed right after the claim had not noted it yet
+    # A worker that was killed right after the claim had not noted it yet; one of a container has noted other numbers.
+    is_noted = info.token == token and not info.is_elsewhere
     problems = processes.end_all(token, info.session if is_noted else None, info.session_start if is_noted else None)
     if (unseen := processes.why_unseen(info.namespace)) is not None:
         problems.append(unseen)

@@ -107,7 +107,7 @@ GUARDS = (
     Guard(
         "the file of a worker stays while one of its jobs is not taken back",
         "rescue.py",
-        "        if len(ended) == len(jobs):\n",
+        "        if len(ended) == len(jobs) and _end_unclaimed(store, jobs, info):\n",
         "        if True:\n",
         "concurrency/test_rescue.py::test_a_job_that_cannot_be_ended_is_kept_for_the_next_who_looks",
     ),
