@@ -111,8 +111,8 @@ class WorkerFile:
             # Between the two, a rescuer may have taken the file for a dead worker's, and removed it.
             if _lock(fd) and _names(path, fd):
                 file = cls(path, fd, json.dumps(about).encode()[:-1])
-                # After a power cut it tells that the machine went down, and that no job is to blame.
-                disk.sync(fd)
+                # After a power cut its name tells that there was a worker, whose jobs wait to be taken back. What is in
+                # it may be lost: then nothing is known, and no job is to blame either.
                 disk.sync_folder(workers)
                 return file
             os.close(fd)

@@ -70,6 +70,14 @@ GUARDS: tuple[Guard, ...] = (
         "power",
     ),
     Guard(
+        "the claims that a journal begins with are synced",
+        "journal:Journal.begin",
+        "disk.sync(self._fd)  # or the next",
+        "pass  # or the next",
+        "power",
+        "ftruncate",
+    ),
+    Guard(
         "the journal is emptied for certain before its new header",
         "journal:Journal.begin",
         "disk.sync(self._fd)\n    disk.write_at(self._fd, raw, 0)",
