@@ -117,6 +117,12 @@ class OutcomeUnknown(StoreError):
     """Raised when the disk did not confirm a change: it may or may not survive a power cut."""
 
 
+class AnswerNotWritten(QueueCtlError):
+    """Raised when a command was done, but what it answers could not be written."""
+
+    exit_code = ExitCode.STORE
+
+
 class WaitTimedOut(QueueCtlError):
     """Raised when ``wait`` gave up before the jobs had ended."""
 
