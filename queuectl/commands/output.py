@@ -50,7 +50,7 @@ def _write_part(answer: Result, *, clock: Callable[[], datetime], is_script: boo
     has_person = shows is not None and not is_script and sys.stdin.isatty()
     if isinstance(answer, JobOutput):
         pages = has_person and sys.stderr.isatty() and not answer.is_raw
-        if not (shows and pages and _show_in_pages(_output_lines(answer), shows)):
+        if not (shows and pages and _show_in_pages(_output_lines(answer), shows) is None):
             _copy(answer.stdout, sys.stdout, is_raw=answer.is_raw)
             _copy(answer.stderr, sys.stderr, is_raw=answer.is_raw)
     elif shows is None:
@@ -59,21 +59,24 @@ def _write_part(answer: Result, *, clock: Callable[[], datetime], is_script: boo
         # Here, because programs, which read from pipes, should not wait for what they have no use for.
         from queuectl import display
 
-        now = clock()
-        if not (has_person and _show_in_pages(display.lines(answer, shows, now), shows)):
-            _write_lines(display.lines(answer, shows, now), sys.stdout)
+        # Made once: there may be what a job has written among them, which is read as they are made.
+        lines = display.lines(answer, shows, clock())
+        rest = _show_in_pages(lines, shows) if has_person else lines
+        if rest is not None:
+            _write_lines(rest, sys.stdout)
     return answer.exit_code
 
 
-def _show_in_pages(lines: Iterator[str], shows: screen.Screen) -> bool:
-    """Show *lines* by a pager if they are more than the screen holds; return whether that was done."""
+def _show_in_pages(lines: Iterator[str], shows: screen.Screen) -> Iterator[str] | None:
+    """Show *lines* by a pager if they are more than the screen holds; return all of them again if that was not done."""
     from queuectl import pager  # only for who sits at a terminal
 
     is_long, lines = pager.is_needed(lines, shows)
     command = pager.program(os.environ) if is_long else None
     if command is None:
-        return False
-    sys.stdout.flush()
+        return lines
+    with _writing():
+        sys.stdout.flush()
     return pager.show(lines, command)
 
 
