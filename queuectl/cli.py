@@ -172,10 +172,11 @@ def _as_utf8(word: str) -> str:
 
 def _let_go_of_output() -> None:
     """Drop what could not be written, and was reported: Python would else try again at its end, and complain."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _discard_output() -> None:

@@ -5,6 +5,7 @@ command with, and survives pickling. A message says what happened, quotes the
 thing, and says what to do. Nothing here prints.
 """
 
+import errno
 from enum import IntEnum
 from typing import Any, ClassVar
 
@@ -117,7 +118,36 @@ class OutcomeUnknown(StoreError):
     """Raised when the disk did not confirm a change: it may or may not survive a power cut."""
 
 
+class AnswerNotWritten(QueueCtlError):
+    """Raised when a command was done, but what it answers could not be written."""
+
+    exit_code = ExitCode.STORE
+
+
 class WaitTimedOut(QueueCtlError):
     """Raised when ``wait`` gave up before the jobs had ended."""
 
     exit_code = ExitCode.TIMED_OUT
+
+
+_FREE_SPACE = "free some space"
+_ANOTHER_FOLDER = "choose another folder with --data"
+_ANOTHER_ACCOUNT = f"{_ANOTHER_FOLDER}, or its owner's account"
+_REMEDIES = {
+    errno.ENOSPC: _FREE_SPACE,
+    errno.EDQUOT: _FREE_SPACE,
+    errno.EROFS: _ANOTHER_FOLDER,
+    errno.EACCES: _ANOTHER_ACCOUNT,
+    errno.EPERM: _ANOTHER_ACCOUNT,
+    errno.EMFILE: "close some files, or raise the limit (ulimit -n)",
+}
+
+
+def explain_refusal(error: OSError, *, claim: str = "") -> str:
+    """Return words for what the system has refused, and what to do; *claim* says what has become of the change."""
+    name = f': "{error.filename}"' if error.filename else ""
+    remedy = _REMEDIES.get(error.errno or 0, "")
+    rest = ": ".join(filter(None, (claim, remedy)))
+    return f"The system refused it: {error.strerror or error}{name}." + (
+        f" {rest[0].upper()}{rest[1:]}." if rest else ""
+    )

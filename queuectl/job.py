@@ -5,12 +5,13 @@ default are left out of the JSON; what has no default is always there.
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 MAX_ERROR = 500  #: characters of an error that a job keeps
 ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,254}"  #: what an id is
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class State(StrEnum):
@@ -56,10 +57,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     id: str
     command: str
     state: State
-    attempts: int
-    max_retries: int
+    attempts: _Count
+    max_retries: _Count
     run_at: str | None = None
-    timeout: float | None = None
+    timeout: Annotated[float, msgspec.Meta(gt=0)] | None = None
     env: dict[str, str] = {}
     cwd: str | None = None
     created_at: str
@@ -68,7 +69,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     finished_at: str | None = None
     exit_code: int | None = None
     error: str | None = None
-    crashes: int = 0
+    crashes: _Count = 0
     cancel_requested: bool = False
     worker: int | None = None
     claim: str | None = None

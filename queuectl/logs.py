@@ -106,12 +106,21 @@ def _written(path: str) -> BinaryIO | None:
 
 
 def remove_outputs(folder: Path, job: Job) -> None:
-    """Remove what all attempts of *job* have written; nothing behind a link in the place of their folder."""
+    """Remove what all attempts of *job* have written; nothing behind a link in the place of their folder.
+
+    Raises ``OSError`` for the first file that stays; the others are removed all the same.
+    """
     parent = Path(output_names(folder, job, 1)[0]).parent
-    if parent.is_symlink():
-        return
+    if not parent.is_dir() or parent.is_symlink():
+        return  # whatever it is, it holds no output
+    failure: OSError | None = None
     for attempt in range(1 - job.earlier_attempts, job.attempts + 1):
         for path in output_names(folder, job, attempt):
-            Path(path).unlink(missing_ok=True)
+            try:
+                Path(path).unlink(missing_ok=True)
+            except OSError as error:
+                failure = failure or error
+    if failure is not None:
+        raise failure
     with suppress(OSError):  # other jobs have their output there, or none ever had
         parent.rmdir()

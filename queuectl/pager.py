@@ -14,6 +14,7 @@ from queuectl.screen import Screen, width
 
 _LESS = ("less", "-FRX", "-P?e(end, q to leave):space for more, b to go back, q to leave.")
 _NOT_STARTED = frozenset({126, 127})  # what sh ends with when it cannot run the program
+_PIPE = 1 << 20  # characters, more than any pipe holds: what has taken as many was started
 
 
 def program(environment: Mapping[str, str]) -> list[str] | None:
@@ -38,8 +39,8 @@ def is_needed(lines: Iterator[str], screen: Screen) -> tuple[bool, Iterator[str]
     return False, iter(first)
 
 
-def show(lines: Iterator[str], command: list[str]) -> bool:
-    """Show *lines* by *command*, until the person leaves it; return whether it could be started.
+def show(lines: Iterator[str], command: list[str]) -> Iterator[str] | None:
+    """Show *lines* by *command*, until the person leaves it; return all of them again if it could not be started.
 
     Keys that interrupt are the pager's own business meanwhile.
     """
@@ -47,13 +48,19 @@ def show(lines: Iterator[str], command: list[str]) -> bool:
     try:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
     except OSError:
-        return False
+        return lines
+    taken: list[str] = []
+    size = 0
     try:
         while process.stdin and (piece := list(islice(lines, 1000))):
+            if size <= _PIPE:
+                size += sum(map(len, piece))
+                taken += piece
             process.stdin.write(("\n".join(piece) + "\n").encode(errors="backslashreplace"))
     except (BrokenPipeError, KeyboardInterrupt):
         pass
-    return _end(process) not in _NOT_STARTED
+    is_started = _end(process) not in _NOT_STARTED or size > _PIPE
+    return None if is_started else chain(taken, lines)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> int:

@@ -16,7 +16,7 @@ EXIT_CODES = {
     ExitCode.USAGE: "The command could not be understood; nothing has changed.",
     ExitCode.NOT_FOUND: "There is no such job, or no such worker.",
     ExitCode.CONFLICT: "The job is in a state that does not allow it, or the id is taken; nothing has changed.",
-    ExitCode.STORE: "The data are busy, damaged or cannot be used.",
+    ExitCode.STORE: "The data are busy, damaged or cannot be used; or a command was done, but its answer not written.",
     ExitCode.TIMED_OUT: '"wait" gave up before the jobs had ended.',
     ExitCode.INTERRUPTED: "Ctrl-C.",
 }

@@ -30,10 +30,11 @@ def set_value(context: Context, key: str, value: str) -> Result:
     Jobs keep the max-retries they were enqueued with.
     """
     setting = find_setting(key)
-    context.store.set_setting(setting.key, parse_value(setting, value))
+    chosen = parse_value(setting, value)
+    context.store.set_setting(setting.key, chosen)
     if setting.key == "max-retries":
         context.advise(lambda: advice.after_max_retries(context))
-    return SettingChanged(_row(context, setting))
+    return SettingChanged(SettingRow(setting, chosen, is_chosen=True))
 
 
 @config.command("get", examples=("config get max-retries", "config get --json"))
@@ -63,7 +64,7 @@ def unset(context: Context, key: str) -> Result:
     """Return to the default of a setting."""
     setting = find_setting(key)
     context.store.unset_setting(setting.key)
-    return SettingChanged(_row(context, setting))
+    return SettingChanged(SettingRow(setting, setting.default, is_chosen=False))
 
 
 def _table(context: Context) -> SettingTable:

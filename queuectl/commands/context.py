@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from queuectl.commands import output
-from queuectl.errors import QueueCtlError
+from queuectl.errors import QueueCtlError, StoreUnavailable
 from queuectl.job import Job
 from queuectl.stores import holds_queue
 from queuectl.stores.base import Store
@@ -113,12 +113,25 @@ class Context:
 
         rescue.rescue_dead(self.store, self.folder)
 
-    def forget_output(self, jobs: Iterable[Job]) -> None:
-        """Remove what *jobs*, which are no longer in the queue, have written."""
+    def forget_output(self, jobs: Iterable[Job]) -> StoreUnavailable | None:
+        """Remove what *jobs*, which are no longer in the queue, have written; return the error if not all could be."""
         from queuectl import logs
 
+        failures = []
         for job in jobs:
-            logs.remove_outputs(self.folder, job)
+            try:
+                logs.remove_outputs(self.folder, job)
+            except OSError as error:
+                failures.append((job.id, error))
+        if not failures:
+            return None
+        id, first = failures[0]
+        more = f" (and that of {len(failures) - 1} more)" if failures[1:] else ""
+        msg = (
+            f'Job "{id}" is removed, but its output{more} could not be: "{first.filename}": {first.strerror}. '
+            "Remove that file yourself."
+        )
+        return StoreUnavailable(msg, path=first.filename)
 
     def warn_of_strangers(self) -> None:
         """Tell the person, once, which living processes another program may have left in charge of jobs."""

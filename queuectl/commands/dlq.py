@@ -1,5 +1,7 @@
 """The commands about the dead letter queue."""
 
+from collections.abc import Iterator
+
 import click
 
 from queuectl.commands import advice
@@ -54,7 +56,7 @@ def retry(context: Context, ids: tuple[str, ...], takes_all: bool) -> Result:
 @click.option("--all", "takes_all", is_flag=True, help="All dead jobs.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask; needed for --all where nobody can be asked.")
 @click.pass_obj
-def purge(context: Context, ids: tuple[str, ...], takes_all: bool, yes: bool) -> Result:
+def purge(context: Context, ids: tuple[str, ...], takes_all: bool, yes: bool) -> Iterator[Result]:
     """Forget dead jobs for good."""
     chosen = _chosen(ids, takes_all, "purge")
     if chosen is None and not yes:
@@ -66,10 +68,12 @@ def purge(context: Context, ids: tuple[str, ...], takes_all: bool, yes: bool) ->
             refusal="Nothing was purged.",
         )
     purged = context.store.purge(chosen)
-    context.forget_output(purged)
+    failure = context.forget_output(purged)
     if not purged:
         context.notify("There are no dead jobs.")
-    return JobsPurged(purged)
+    yield JobsPurged(purged)
+    if failure is not None:
+        raise failure
 
 
 def _chosen(ids: tuple[str, ...], takes_all: bool, verb: str) -> list[str] | None:

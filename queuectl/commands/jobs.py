@@ -1,6 +1,6 @@
 """The commands about jobs in the queue: list, show, logs, cancel, remove."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import click
 
@@ -14,6 +14,7 @@ from queuectl.completion import states as complete_states
 from queuectl.errors import QueueCtlError, UsageError
 from queuectl.job import Job, State
 
+Handler = Callable[..., Result | Iterator[Result]]
 SYNONYMS = {"processing": State.IN_PROGRESS, "running": State.IN_PROGRESS}
 
 
@@ -34,10 +35,10 @@ def read_states(ctx: click.Context, param: click.Parameter, values: tuple[str, .
     return states
 
 
-def _choosing(*possible: State) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+def _choosing(*possible: State) -> Callable[[Handler], Handler]:
     """Give a command ids of jobs in *possible* states, or all jobs of certain states."""
 
-    def decorate_all(handler: Callable[..., Result]) -> Callable[..., Result]:
+    def decorate_all(handler: Handler) -> Handler:
         for decorate in (
             click.option("--yes", "-y", is_flag=True, help="Do not ask; needed for --all where nobody can be asked."),
             click.option(
@@ -153,7 +154,7 @@ def cancel(context: Context, ids: tuple[str, ...], takes_all: bool, states: list
 @click.command("remove", cls=Command, examples=("remove job1 job2", "remove --all", "remove --all --state completed"))
 @_choosing(*(set(State) - {State.IN_PROGRESS}))
 @click.pass_obj
-def remove(context: Context, ids: tuple[str, ...], takes_all: bool, states: list[State], yes: bool) -> Result:
+def remove(context: Context, ids: tuple[str, ...], takes_all: bool, states: list[State], yes: bool) -> Iterator[Result]:
     """Remove jobs that wait or have ended: all that are named, or none.
 
     A running job has to be cancelled first; --all leaves it. "delete" does the same.
@@ -165,8 +166,10 @@ def remove(context: Context, ids: tuple[str, ...], takes_all: bool, states: list
         removed = act_on_all(chosen, context.store.remove)
     else:
         removed = context.store.remove(unique(ids))
-    context.forget_output(removed)
-    return JobsRemoved(removed)
+    failure = context.forget_output(removed)
+    yield JobsRemoved(removed)
+    if failure is not None:
+        raise failure
 
 
 def _means_all(verb: str, ids: tuple[str, ...], takes_all: bool, states: list[State]) -> bool:

@@ -3,7 +3,6 @@
 Whatever goes wrong ends here: as words for the person and an exit code.
 """
 
-import errno
 from collections.abc import Sequence
 
 import click
@@ -12,16 +11,7 @@ from queuectl.commands import output
 from queuectl.commands.context import Context, Mode
 from queuectl.commands.declare import PROGRAM_OPTIONS, Group, UnknownCommand
 from queuectl.commands.root import root
-from queuectl.errors import ExitCode, JobNotFound, QueueCtlError, SyntaxProblem, UsageError
-
-_REMEDIES = {
-    errno.ENOSPC: " Nothing was changed: free some space and try again.",
-    errno.EDQUOT: " Nothing was changed: free some space and try again.",
-    errno.EROFS: " Nothing was changed: choose another folder with --data.",
-    errno.EACCES: " Nothing was changed: choose another folder with --data, or its owner's account.",
-    errno.EPERM: " Nothing was changed: choose another folder with --data, or its owner's account.",
-    errno.EMFILE: " Nothing was changed: close some files, or raise the limit (ulimit -n).",
-}
+from queuectl.errors import ExitCode, JobNotFound, QueueCtlError, SyntaxProblem, UsageError, explain_refusal
 
 
 def run_line(line: str | Sequence[str], context: Context) -> int:
@@ -124,9 +114,7 @@ def _explain(error: Exception) -> tuple[str, int]:
         case click.ClickException():
             return error.format_message(), error.exit_code
         case OSError():
-            name = f': "{error.filename}"' if error.filename else ""
-            remedy = _REMEDIES.get(error.errno or 0, "")
-            return f"The system refused it: {error.strerror or error}{name}.{remedy}", ExitCode.STORE
+            return explain_refusal(error), ExitCode.STORE
     kind = type(error).__name__
     return f'Something unexpected went wrong ({kind}: {error}): "queuectl --debug" shows where.', ExitCode.FAILED
 

@@ -14,6 +14,7 @@ from typing import BinaryIO, TextIO
 
 from queuectl import render, screen
 from queuectl.commands.results import JobOutput, Result
+from queuectl.errors import AnswerNotWritten
 
 _CHUNK = 65536  # bytes or characters written at a time
 
@@ -24,19 +25,32 @@ def write(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     is_script: bool = False,
 ) -> int:
-    """Write what a command answers, each part as soon as it is known; return the exit code."""
+    """Write what a command answers, each part as soon as it is known; return the exit code.
+
+    Raises ``AnswerNotWritten``, but not before the command has been done.
+    """
     if answer is None:
         return 0
-    if not isinstance(answer, Result):
-        exit_code = 0
-        for part in answer:
-            exit_code = write(part, clock=clock, is_script=is_script)
-        return exit_code
+    if isinstance(answer, Result):
+        return _write_part(answer, clock=clock, is_script=is_script)
+    exit_code = 0
+    failure: AnswerNotWritten | None = None
+    for part in answer:  # which is what does the command: to the end, also where nobody can be told of it
+        try:
+            exit_code = _write_part(part, clock=clock, is_script=is_script)
+        except AnswerNotWritten as error:
+            failure = error
+    if failure is not None:
+        raise failure
+    return exit_code
+
+
+def _write_part(answer: Result, *, clock: Callable[[], datetime], is_script: bool) -> int:
     shows = screen.detect(sys.stdout, os.environ, is_script=is_script)
     has_person = shows is not None and not is_script and sys.stdin.isatty()
     if isinstance(answer, JobOutput):
         pages = has_person and sys.stderr.isatty() and not answer.is_raw
-        if not (shows and pages and _show_in_pages(_output_lines(answer), shows)):
+        if not (shows and pages and _show_in_pages(_output_lines(answer), shows) is None):
             _copy(answer.stdout, sys.stdout, is_raw=answer.is_raw)
             _copy(answer.stderr, sys.stderr, is_raw=answer.is_raw)
     elif shows is None:
@@ -45,21 +59,24 @@ def write(
         # Here, because programs, which read from pipes, should not wait for what they have no use for.
         from queuectl import display
 
-        now = clock()
-        if not (has_person and _show_in_pages(display.lines(answer, shows, now), shows)):
-            _write_lines(display.lines(answer, shows, now), sys.stdout)
+        # Made once: there may be what a job has written among them, which is read as they are made.
+        lines = display.lines(answer, shows, clock())
+        rest = _show_in_pages(lines, shows) if has_person else lines
+        if rest is not None:
+            _write_lines(rest, sys.stdout)
     return answer.exit_code
 
 
-def _show_in_pages(lines: Iterator[str], shows: screen.Screen) -> bool:
-    """Show *lines* by a pager if they are more than the screen holds; return whether that was done."""
+def _show_in_pages(lines: Iterator[str], shows: screen.Screen) -> Iterator[str] | None:
+    """Show *lines* by a pager if they are more than the screen holds; return all of them again if that was not done."""
     from queuectl import pager  # only for who sits at a terminal
 
     is_long, lines = pager.is_needed(lines, shows)
     command = pager.program(os.environ) if is_long else None
     if command is None:
-        return False
-    sys.stdout.flush()
+        return lines
+    with _writing():
+        sys.stdout.flush()
     return pager.show(lines, command)
 
 
@@ -71,7 +88,8 @@ def write_notice(text: str, *, is_advice: bool = False) -> None:
     lines: Iterator[str] = map(render.visible, text.split("\n"))
     if is_advice and (shows := screen.detect(sys.stderr, os.environ, is_script=False)):
         lines = (shows.paint(line, screen.DIM) for line in lines)
-    _write_lines(lines, sys.stderr)
+    with contextlib.suppress(AnswerNotWritten):  # the exit code still says what this was about
+        _write_lines(lines, sys.stderr)
 
 
 def shows_advice() -> bool:
@@ -106,11 +124,25 @@ def _write_lines(lines: Iterator[str], stream: TextIO) -> None:
         pieces.append(line)
         size += len(line)
         if size > _CHUNK:
-            stream.write("\n".join(pieces) + "\n")
+            with _writing():
+                stream.write("\n".join(pieces) + "\n")
             pieces, size = [], 0
-    if pieces:
-        stream.write("\n".join(pieces) + "\n")
-    stream.flush()
+    with _writing():
+        if pieces:
+            stream.write("\n".join(pieces) + "\n")
+        stream.flush()
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """Raise ``AnswerNotWritten`` where the system refuses to write; ``BrokenPipeError`` goes through."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        msg = f"The command was done, but its answer could not be written: {error.strerror or error}."
+        raise AnswerNotWritten(msg) from error
 
 
 def _output_lines(answer: JobOutput) -> Iterator[str]:
@@ -128,20 +160,23 @@ def _copy(source: BinaryIO | None, stream: TextIO, *, is_raw: bool) -> None:
     """Copy the output of a job: its very bytes to a pipe or file, to a terminal what is safe to show."""
     if source is None:
         return
-    stream.flush()
     shows = stream.isatty() and not is_raw
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     text = ""
+    with _writing():
+        stream.flush()
     with source:
         source.seek(0)
         while chunk := source.read(_CHUNK):
-            if not shows:
-                stream.buffer.write(chunk)
-            elif text := _safe(decode(chunk)):
-                stream.write(text)
-    if text and not text.endswith("\n"):
-        stream.write("\n")  # the prompt follows
-    stream.flush()
+            with _writing():
+                if not shows:
+                    stream.buffer.write(chunk)
+                elif text := _safe(decode(chunk)):
+                    stream.write(text)
+    with _writing():
+        if text and not text.endswith("\n"):
+            stream.write("\n")  # the prompt follows
+        stream.flush()
 
 
 def _safe(text: str) -> str:

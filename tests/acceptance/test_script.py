@@ -1,10 +1,13 @@
 """Commands from a pipe or a file: the real program, whatever the lines are like."""
 
+import json
+import re
 import select
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,7 @@ from tests.waiting import until
 
 HELLO = "enqueue '{id: job1, command: \"echo Hello\"}'"
 FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
 ADDED = "Job added to the queue with job id: job1\n"
 
 
@@ -205,12 +209,36 @@ def test_purge_of_everything_never_asks_in_a_script(queuectl: QueueCtl) -> None:
     assert "--yes" in result.err
 
 
-@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
-def test_full_disk_under_the_output_is_a_sentence(queuectl: QueueCtl) -> None:
+def run_into_full(queuectl: QueueCtl, script: str, *args: str, stream: str = "stdout") -> tuple[int, str]:
+    """Return exit code and words of a run one of whose streams has no space."""
     with FULL.open("wb") as full:
+        streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {stream: full}
         done = subprocess.run(
-            [*PROGRAM, "status"], stdout=full, stderr=subprocess.PIPE, env=queuectl.environment, timeout=30, check=False
+            [*PROGRAM, *args], input=script.encode(), **streams, env=queuectl.environment, timeout=60, check=False
         )
-    assert done.returncode == 5
-    assert b"Traceback" not in done.stderr
-    assert b"No space left on device" in done.stderr
+    return done.returncode, (done.stderr or b"").decode()
+
+
+@needs_full
+def test_an_answer_that_cannot_be_written_is_told_apart_from_a_command_that_failed(queuectl: QueueCtl) -> None:
+    """Whoever reads it must not run the command again."""
+    for line in ("status", "enqueue --id b -- true", "config set base 4", "cancel b", "remove b", "worker start"):
+        code, said = run_into_full(queuectl, "", *line.split())
+        assert (code, said.count("\n")) == (5, 1), line
+        assert said.startswith("queuectl: The command was done, but its answer could not be written: No space"), line
+    assert queuectl.run("", "config", "get", "base").out == "4\n"
+    assert queuectl.run("", "list", "--json").out == "[]\n"
+    assert len(json.loads(queuectl.run("", "worker", "list", "--json").out)) == 1
+    assert run_into_full(queuectl, "", "worker", "stop", "--now")[0] == 5
+    assert json.loads(queuectl.run("", "worker", "list", "--json").out) == []
+    code, said = run_into_full(queuectl, "enqueue --id c -- true\nenqueue --id c -- true\n")
+    assert code == 1
+    assert re.match(r"script:1: The command was done, .*\nscript:2: There is a job \"c\" already", said), said
+
+
+@needs_full
+def test_an_error_that_nobody_can_be_told_keeps_its_exit_code(queuectl: QueueCtl) -> None:
+    queuectl.run("enqueue --id a -- true\n")
+    cases = {"--bogus": 2, "lst": 2, "show nobody": 3, "enqueue --id a -- true": 4, "list": 0, "worker list": 0}
+    for line, code in cases.items():
+        assert run_into_full(queuectl, "", *line.split(), stream="stderr")[0] == code, line

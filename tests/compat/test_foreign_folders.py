@@ -1,6 +1,7 @@
 """Folders of the seed and its kin are taken over: every job goes on from where it was."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,13 @@ def test_the_seeds_queue_is_drained_and_its_settings_hold(take: Callable[[str], 
         ({"run_at": "2025-03-01 12:00"}, "zone"),
         ({"created_at": "yesterday"}, "created_at"),
         ({"attempts": -1}, "attempts"),
+        ({"timeout": -5}, '"timeout" is -5'),
+        ({"timeoutSeconds": 0}, '"timeout" is 0'),
+        ({"timeout": math.nan}, '"timeout" is NaN, which is no number'),
+        ({"timeout": math.inf}, '"timeout" is Infinity'),
+        ({"exit_code": -math.inf}, '"exit_code" is -Infinity'),
+        ({"run_at": math.nan}, '"run_at" is NaN'),
+        ({"priority": math.nan}, '"priority" is NaN'),
         ({"id": "a b"}, "cannot be an id"),
         ({"command": ["true"]}, "command"),
     ],
@@ -90,6 +98,50 @@ def test_the_seeds_queue_is_drained_and_its_settings_hold(take: Callable[[str], 
 def test_what_there_is_no_place_for_is_refused_by_name(fields: dict[str, Any], pattern: str) -> None:
     with pytest.raises(foreign.Unreadable, match=pattern):
         foreign.job({"id": "a", "command": "true"} | fields, File.JOBS)
+
+
+EDITED = {
+    '{"id": "a", "id": "b", "command": "true"}': '"id" twice',
+    '{"id": "a", "command": "true", "env": {"A": "1", "A": "2"}}': '"env" gives "A" twice',
+    '{"id": "a", "command": "true", "timeout": NaN}': '"timeout" is NaN',
+    '{"id": "a", "command": "true", "timeout": 1e999}': '"timeout" is Infinity',
+    '{"id": "a", "command": "true", "timeout": -5}': '"timeout" is -5',
+}
+
+
+@pytest.mark.parametrize("entry", EDITED)
+def test_what_json_readers_let_pass_is_refused_with_file_job_and_field(
+    data_dir: Path, queuectl: QueueCtl, entry: str
+) -> None:
+    """And a repair takes it out, and keeps it word for word."""
+    data_dir.mkdir(mode=0o700, exist_ok=True)
+    (data_dir / "jobs.json").write_text(f'[{{"id": "z", "command": "true"}}, {entry}]')
+    for words in ("list", "enqueue --id c -- true", "doctor"):
+        done = queuectl.run(b"", *words.split())
+        assert done.code == 5, words
+        said = done.out + done.err
+        assert "jobs.json" in said
+        assert "job number 2" in said
+        assert EDITED[entry] in said, words
+    assert entry in (data_dir / "jobs.json").read_text()
+    assert queuectl.run(b"", "doctor", "--repair", "--yes").code in (0, 1)
+    assert "z" in [job["id"] for job in json.loads(queuectl.run(b"", "list", "--json").out)]
+    assert entry in next(data_dir.glob("kept-*.txt")).read_text()
+
+
+@pytest.mark.parametrize("change", ['"attempts":-1', '"timeout":-5.0,"attempts":0'])
+def test_an_edit_in_our_own_form_is_checked_as_well(data_dir: Path, queuectl: QueueCtl, change: str) -> None:
+    queuectl.run(b"enqueue --id a -- true\n")
+    jobs = data_dir / "jobs.json"
+    jobs.write_text(jobs.read_text().replace('"attempts":0', change))
+    done = queuectl.run(b"", "list")
+    assert (done.code, 'job number 1 ("a")' in done.err) == (5, True), done
+
+
+@pytest.mark.parametrize("text", ['{"id": "a", "id": "a", "command": "true"}', '{"id": "a", "command": "true"}'])
+def test_the_same_said_twice_is_said_once(text: str) -> None:
+    (entry,) = foreign.entries(f"[{text}]".encode())
+    assert foreign.job(entry, File.JOBS).id == "a"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ taken for success; once the fault is gone, the queue works.
 
 import random
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from queuectl.job import State
 from queuectl.stores.local.store import LocalStore
 from tests.samples import NOW, plain, specs
 from tests.torture.checks import check, explain
-from tests.torture.lives import Operation, Seen, Start, cases, lower_limits, run_undisturbed, seen, starts
+from tests.torture.lives import Operation, Seen, Start, cases, lower_limits, model_of, run_undisturbed, seen, starts
 from tests.torture.power import Disk, Kind
 from tests.torture.stage import Stage
 from tests.torture.system import FAULTS, SYNCS, THIS_BOOT, Call, Count, FailAt, Fault, System
@@ -172,6 +173,30 @@ COMMANDS: tuple[tuple[str, Callable[[Seen], bool]], ...] = (
     ("dlq retry --all", lambda found: all(job.state is not State.DEAD for job in found[0])),
     ("config set base 4", lambda found: bool(found[1].base == 4)),
 )
+DONE = "The command was done"
+FULL = Path("/dev/full")
+
+
+class Said(NamedTuple):
+    """How a command has ended, and what a person was told of it."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def claims_done(self) -> bool:
+        return not self.code or bool(self.out) or RECORDED in self.err or DONE in self.err
+
+    @property
+    def claims_nothing_changed(self) -> bool:
+        return "Nothing was changed" in self.err
+
+
+def standing(found: Seen) -> Seen:
+    """Return what only the command itself can change: each first takes back the jobs whose worker is gone."""
+    jobs, settings = found
+    return [job for job in jobs if job.id not in ("busy", "run")], settings
 
 
 def test_a_command_that_fails_says_so(
@@ -182,30 +207,45 @@ def test_a_command_that_fails_says_so(
     volume: Callable[[int, int], int],
     figure: Figures,
 ) -> None:
-    """Exit code 0 means that it was done; any other comes with a sentence, and never with a traceback."""
+    """Exit code 0 means that it was done; any other comes with a sentence, never with a traceback, and that is true."""
     lower_limits(monkeypatch)
     stage = Stage(fast_path / "stage")
     system = System(monkeypatch, stage.root)
     codes: Counter[int] = Counter()
+    claims: Counter[str] = Counter()
     with ExitStack() as alive:
         rest = starts(stage, system, alive)[1]
+    shown = sys.stdout
+    capsys.readouterr()  # what was said before
+    before = standing(model_of(rest.past or ()))
     for number in range(volume(150, 2000)):
         dice = random.Random(f"{seed}.{number}")
         line, is_done = dice.choice(COMMANDS)
         fault = dice.choice(FAULTS)
         stage.put_back(rest.saved)
-        behaviour = FailAt(dice.randrange(120), fault, is_for_good=dice.random() < 0.5, failed=lambda call: None)
-        with system.working("program", behaviour):
+        behaviour = FailAt(dice.randrange(150), fault, is_for_good=dice.random() < 0.5, failed=lambda call: None)
+        is_full = FULL.exists() and dice.random() < 0.2
+        with ExitStack() as streams, system.working("program", behaviour):
+            if is_full:
+                monkeypatch.setattr(sys, "stdout", streams.enter_context(FULL.open("w")))
             code = main(["--data", str(stage.folder), *shlex.split(line)])
+        monkeypatch.setattr(sys, "stdout", shown)
         system.bury("program")
-        said = capsys.readouterr().err
+        said = Said(code, *capsys.readouterr())
         codes[code] += 1
         with system.working("other"):
             found = seen(LocalStore(stage.folder))
         system.bury("other")
-        where = f"{line}, {fault.name}: {code}, {said}"
-        assert "Traceback" not in said, where
-        assert "unexpected" not in said, where
-        assert is_done(found) if code == 0 else said.strip(), where
+        where = f"{line}, {fault.name}{', no space for the answer' if is_full else ''}: {said}"
+        assert "Traceback" not in said.err, where
+        assert "unexpected" not in said.err, where
+        assert code == 0 or said.err.strip(), where
+        assert not is_full or code != 0, where
+        assert is_done(found) or not said.claims_done, where
+        assert standing(found) == before or not said.claims_nothing_changed, where
+        assert is_done(found) or standing(found) == before, where
+        claims["done" if said.claims_done else "unchanged" if said.claims_nothing_changed else "neither"] += 1
     figure("exit codes", dict(sorted(codes.items())))
+    figure("commands that said", dict(sorted(claims.items())))
     assert codes[ExitCode.STORE] > 0
+    assert min(claims["done"], claims["unchanged"]) > 0

@@ -1,7 +1,7 @@
 """Faults that these tests have found, each in its smallest form."""
 
 from collections.abc import Callable
-from errno import EIO, EMFILE, EROFS
+from errno import EIO, EMFILE, ENOSPC, EPERM, EROFS
 from pathlib import Path
 
 import pytest
@@ -173,6 +173,37 @@ def test_a_change_that_is_durable_is_never_said_to_have_failed(bench: Bench, cal
         store.enqueue(specs("b"), now=NOW)
     bench.fails = lambda call: 0
     assert [job.state for job in bench.open().jobs()] == [State.PENDING] * 2
+
+
+@pytest.mark.parametrize("code", [ENOSPC, EIO])
+@pytest.mark.parametrize("call_name", ["ftruncate", "pwrite", "fdatasync"])
+def test_a_change_that_was_confirmed_holds_whatever_fails_at_rest(bench: Bench, call_name: str, code: int) -> None:
+    store = bench.open()
+    store.enqueue(specs("a"), now=NOW)
+    bench.fails = lambda call: code if call.name == call_name else 0
+    with pytest.raises(StoreUnavailable, match=r"^The change is recorded and will hold"):
+        store.rest()
+    bench.fails = lambda call: 0
+    assert ids_of(bench.cut_power().jobs()) == ["a"]
+
+
+def test_a_change_that_is_refused_says_that_nothing_was_changed(bench: Bench) -> None:
+    store = bench.open()
+    store.enqueue(specs("a"), now=NOW)
+    bench.fails = lambda call: ENOSPC if call.name == "pwrite" else 0
+    with pytest.raises(StoreUnavailable, match="Nothing was changed: free some space"):
+        store.remove(["a"])
+
+
+def test_an_error_never_says_both_that_a_change_holds_and_that_there_is_none(bench: Bench) -> None:
+    store = bench.open()
+    store.enqueue(specs("a"), now=NOW)
+    store.rest()
+    store = bench.open()
+    bench.fails = lambda call: EPERM if call.name == "open" and call.path.endswith("jobs.json") else 0
+    with pytest.raises(StoreUnavailable, match=r"recorded and will hold.* is protected") as caught:
+        store.enqueue(specs("b"), now=NOW)
+    assert "Nothing was changed" not in str(caught.value)
 
 
 def test_a_change_whose_fate_is_not_known_is_said_to_be_unknown(bench: Bench) -> None:

@@ -119,20 +119,35 @@ def test_a_terminal_is_shown_escapes_and_sent_none(queuectl: QueueCtl) -> None:
     command = f"printf '%s' '{HOSTILE}'; printf '%s' '{HOSTILE}' >&2; exit 1"
     (queuectl.here / "jobs.json").write_text(json.dumps([{"id": "a", "command": command, "max_retries": 1}]))
     queuectl.run("enqueue -f jobs.json\nworker start\nwait a\nworker stop\n")
-    for words in ("list", "show a", "dlq list", "logs a", "logs a --json", "show \x1b[2J", "list --json", "doctor"):
+    shown = {
+        "list": r"\x1b]52;c;eA==\x07",
+        "show a": r"\x1b]52;c;eA==\x07",
+        "dlq list": r"\x1b]52;c;eA==\x07",
+        "logs a": r"\x1b]52;c;eA==\x07\x1b[2J",
+        "logs a --json": r"\u001b]52;c;eA==\u0007\u001b[2J",
+        "list --json": r"\u001b]52;c;eA==\u0007\u001b[2J",
+        "doctor": "All is well.",
+        "show \x1b[2J": r'No job "\x1b[2J"',
+    }
+    for words, text in shown.items():
+        code = 3 if words.startswith("show \x1b") else 0
         done = queuectl.run(f"{words}\n")
+        assert done.code == min(code, 1), done
         if words != "logs a":
             assert not {"\x1b", "\x07"} & set(done.out + done.err), words
-        written = at_terminal(queuectl, words)
-        assert not [text for text in ("\x1b]52", "\x1b[2J", "\x07") if text in written], words
-    assert HOSTILE in at_terminal(queuectl, "logs a --raw")
+            assert text in done.out + done.err, words
+        written = at_terminal(queuectl, words, code)
+        assert not [escape for escape in ("\x1b]52", "\x1b[2J", "\x07") if escape in written], words
+        assert text in written, words
+    assert HOSTILE in at_terminal(queuectl, "logs a --raw", 0)
 
 
-def at_terminal(queuectl: QueueCtl, command: str) -> str:
-    """Return all that the program sends to a terminal when it runs *command*."""
+def at_terminal(queuectl: QueueCtl, command: str, code: int) -> str:
+    """Return all that the program sends to a terminal when it runs *command*, and ends with *code*."""
     terminal = Terminal(queuectl, "-c", command)
     terminal.child.expect(pexpect.EOF)
     written = terminal.child.before
     terminal.child.close()
     assert written is not None
+    assert terminal.child.exitstatus == code, written
     return written

@@ -170,8 +170,7 @@ def test_errors_pass_on_no_control_characters(program: Program) -> None:
         (
             OSError(28, "No space left on device", "/x"),
             5,
-            'queuectl: The system refused it: No space left on device: "/x". '
-            "Nothing was changed: free some space and try again.\n",
+            'queuectl: The system refused it: No space left on device: "/x". Free some space.\n',
         ),
         (KeyboardInterrupt(), 130, "queuectl: Interrupted.\n"),
         (
@@ -492,6 +491,31 @@ def test_remove_forgets_jobs_and_their_output(program: Program, write_output: Wr
     assert program.run(f"{verb} a b").out == "Job 'a' has been removed.\nJob 'b' has been removed.\n"
     assert program.store.jobs() == []
     assert not [path for path in (program.context.folder / "logs").rglob("*") if path.is_file()]
+
+
+def test_remove_says_what_output_is_left(program: Program, write_output: Write) -> None:
+    """The job is gone all the same, and so is whatever else can be removed."""
+    program.add("a", "b")
+    for id in ("a", "b"):
+        write_output(program.finish_next(), id.encode(), b"err")
+    left = program.context.folder / "logs" / "000000" / "1-1.out"
+    left.unlink()
+    (left / "mine").mkdir(parents=True)
+    answer = program.run("remove a b")
+    assert (answer.exit_code, answer.out) == (5, "Job 'a' has been removed.\nJob 'b' has been removed.\n")
+    assert answer.err.startswith(f'queuectl: Job "a" is removed, but its output could not be: "{left}": ')
+    assert program.store.jobs() == []
+    assert [path.name for path in left.parent.iterdir()] == ["1-1.out"]
+
+
+def test_remove_needs_no_folder_of_outputs(program: Program) -> None:
+    program.add("a")
+    program.finish_next()
+    (program.context.folder / "logs").mkdir(exist_ok=True)
+    (program.context.folder / "logs" / "000000").write_text("mine")
+    answer = program.run("remove a")
+    assert (answer.exit_code, answer.out, answer.err) == (0, "Job 'a' has been removed.\n", "")
+    assert (program.context.folder / "logs" / "000000").read_text() == "mine"
 
 
 def test_remove_refuses_a_running_job(program: Program) -> None:

@@ -42,7 +42,13 @@ def test_pager_is_the_chosen_one_or_less(monkeypatch: pytest.MonkeyPatch) -> Non
     assert pager.program({}) is None
 
 
-def test_pager_that_leaves_early_or_is_not_there() -> None:
-    assert pager.show(iter(["x" * 1000] * 10_000), ["/bin/sh", "-c", "exit 0"])
-    assert not pager.show(iter(["x"]), ["/bin/sh", "-c", "exit 127"])
-    assert not pager.show(iter(["x"]), ["/nonexistent/pager"])
+def test_pager_that_leaves_early_has_shown_them() -> None:
+    assert pager.show(iter(["x" * 1000] * 10_000), ["/bin/sh", "-c", "exit 0"]) is None
+
+
+@pytest.mark.parametrize("command", [["/bin/sh", "-c", "exit 127"], ["/nonexistent/pager"]])
+@pytest.mark.parametrize("count", [1, 100_000])
+def test_pager_that_is_not_there_leaves_all_lines(command: list[str], count: int) -> None:
+    """They may come from what can be read only once."""
+    lines = [f"line {number}" for number in range(count)]
+    assert list(pager.show(iter(lines), command) or ()) == lines

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from queuectl.errors import OutcomeUnknown, StoreError, StoreUnavailable
+from queuectl.errors import OutcomeUnknown, StoreError, StoreUnavailable, explain_refusal
 from queuectl.stores.local.ownership import hand_over
 
 FILE_MODE = 0o600
@@ -21,6 +21,7 @@ FOLDER_MODE = 0o700
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _OPEN_TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _FALLOC_FL_KEEP_SIZE = 1
+_UNCHANGED = "Nothing was changed"
 _NO_FILE = "is not a plain file: move it away"
 CLOSED = "may not be read and written by this user"
 READ_ONLY = "is on a file system that is read-only: copy the folder elsewhere and use it with --data"
@@ -53,7 +54,7 @@ def refusal(path: Path, error: OSError) -> OSError | StoreUnavailable:
 
 def closed(path: Path, why: str) -> StoreUnavailable:
     """Return the error for a file that cannot be opened."""
-    msg = f'{path} {why}. Nothing was changed. "doctor" says more.'
+    msg = f'{path} {why}. {_UNCHANGED}. "doctor" says more.'
     return StoreUnavailable(msg, path=str(path))
 
 
@@ -172,6 +173,11 @@ def is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def unchanged(error: OSError) -> StoreUnavailable:
+    """Return the error for a change of which nothing was made."""
+    return StoreUnavailable(explain_refusal(error, claim=_UNCHANGED), errno=error.errno)
+
+
 def unconfirmed(error: OSError) -> OutcomeUnknown:
     """Return the error for a change that was made, but that the disk has not confirmed."""
     msg = (
@@ -183,7 +189,11 @@ def unconfirmed(error: OSError) -> OutcomeUnknown:
 
 def recorded(error: OSError | StoreError) -> StoreUnavailable:
     """Return the error for a change that the disk has confirmed, when something that should follow it has failed."""
-    why = error.message if isinstance(error, StoreError) else f"{error.strerror}. The next command tries again."
+    cause = error.__cause__ if isinstance(error, OutcomeUnknown) else error  # of another sync than that of the change
+    if isinstance(cause, OSError):
+        why = f"{cause.strerror}. The next command tries again."
+    else:
+        why = str(error).replace(_UNCHANGED, "Nothing else was changed")  # it knows only of itself
     msg = f"The change is recorded and will hold, but the files could not be brought up to date: {why}"
     return StoreUnavailable(msg)
 

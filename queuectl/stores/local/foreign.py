@@ -6,6 +6,7 @@ typing error of one that matters.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -14,6 +15,7 @@ import msgspec
 
 from queuectl import times
 from queuectl.errors import QueueCtlError
+from queuectl.fields import MAX_TIMEOUT_S
 from queuectl.job import ID_PATTERN, Job, State
 from queuectl.stores.local.records import File, encode_job
 
@@ -65,7 +67,7 @@ _ZONE = re.compile(r".*(Z|z|[+-]\d\d:?\d\d)", re.DOTALL)
 
 
 class Unreadable(QueueCtlError):
-    """Raised when text is not a list of jobs, or an entry not a job; *fields* are those that we have no place for."""
+    """Raised when text is not a list of jobs, or an entry not a job; *fields* are those without which it may be one."""
 
     fields: tuple[str, ...]
 
@@ -73,9 +75,23 @@ class Unreadable(QueueCtlError):
         super().__init__(message, fields=fields)
 
 
+class Object(dict[str, Any]):
+    """An object as it was read; ``repeated`` are the names that it gives several values."""
+
+    repeated: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, pairs: list[tuple[str, Any]]) -> "Object":
+        """Return what *pairs* say."""
+        made = cls(pairs)
+        if len(made) < len(pairs):
+            made.repeated = tuple(dict.fromkeys(name for name, value in pairs if made[name] != value))
+        return made
+
+
 def entries(content: bytes | bytearray) -> list[Any]:
     """Return the elements of the JSON array in *content*; raise ``Unreadable`` with the place if it is none."""
-    found = read_json(content)
+    found = read_json(content, Object.of)
     if not isinstance(found, list):
         msg = "it should be an array of jobs"
         raise Unreadable(msg)
@@ -122,6 +138,7 @@ def job(entry: Any, file: File) -> Job:
     if not isinstance(entry, dict):
         msg = "not an object"
         raise Unreadable(msg)
+    _check_values(entry)
     fields = _named(entry)
     fields["state"] = _state(fields, file)
     if fields["state"] != State.IN_PROGRESS:
@@ -132,6 +149,10 @@ def job(entry: Any, file: File) -> Job:
     for name in _NUMBERS:
         if isinstance(value := fields.get(name), str) and _NUMBER.fullmatch(value):
             fields[name] = float(value) if "." in value else int(value)
+    timeout = fields.get("timeout")
+    if isinstance(timeout, int | float) and not 0 < timeout <= MAX_TIMEOUT_S:
+        msg = f'"timeout" is {timeout}, and has to be over 0 and at most a year in seconds: take it out for none'
+        raise Unreadable(msg, fields=tuple(name for name in entry if _our_name(name) == "timeout"))
     for name in _TIMES:
         if fields.get(name) is not None:
             fields[name] = _time(name, fields[name])
@@ -154,13 +175,31 @@ def job(entry: Any, file: File) -> Job:
     return made if 0 <= made.seq <= _MAX_SEQ else msgspec.structs.replace(made, seq=0)
 
 
+def _check_values(entry: Mapping[str, Any]) -> None:
+    """Raise for a field of *entry* that says several things, or a number that is none: JSON readers let them pass."""
+    for name, value in entry.items():
+        if name in getattr(entry, "repeated", ()):
+            msg = f'it gives "{name}" twice: take one of them out'
+            raise Unreadable(msg, fields=(name,))
+        if isinstance(value, float) and not math.isfinite(value):
+            msg = f'"{name}" is {json.dumps(value)}, which is no number'
+            raise Unreadable(msg, fields=(name,))
+        if isinstance(value, Object) and value.repeated:
+            msg = f'"{name}" gives "{value.repeated[0]}" twice: take one of them out'
+            raise Unreadable(msg, fields=(name,))
+
+
+def _our_name(original: str) -> str:
+    name = _HUMP.sub("_", original).replace("-", "_").lower()
+    return _NAMES.get(name, name)
+
+
 def _named(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of *entry* by our names, without those that hold nothing; raise for any that is unknown."""
     fields: dict[str, Any] = {}
     unknown = []
     for original, value in entry.items():
-        name = _HUMP.sub("_", original).replace("-", "_").lower()
-        name = _NAMES.get(name, name)
+        name = _our_name(original)
         if name in _HOLDS:
             continue
         if name not in _FIELDS:

@@ -6,6 +6,7 @@ Pure. Nothing is dropped: what does not become a job is in *kept*.
 import json
 import re
 from collections.abc import Iterable, Iterator
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from queuectl.stores.local.records import File
 _STRUCTURE = " \t\r\n,[]\0\ufeff"  #: of what lies between jobs, what says nothing
 _NO_ID = re.compile(r"[^A-Za-z0-9._:@-]+")
 _LONGEST_ID = 255
-_decoder = json.JSONDecoder()
+_decoder = json.JSONDecoder(object_pairs_hook=foreign.Object.of)
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -88,7 +89,7 @@ def _is_text(source: str) -> bool:
 
 def _mended(entry: dict[str, Any], file: File) -> tuple[Job | None, str]:
     """Return the job in *entry*, and why it is not quite what stood there; no job if it cannot be told."""
-    fields = dict(entry)
+    fields = copy(entry)
     why: list[str] = []
     for _ in range(3):
         try:

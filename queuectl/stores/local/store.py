@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from queuectl import lifecycle
-from queuectl.errors import JobNotFound
+from queuectl.errors import JobNotFound, StoreError
 from queuectl.job import Claim, Job, Outcome, State
 from queuectl.settings import Settings, Value
-from queuectl.stores.local import bells, folder, reading, records
+from queuectl.stores.local import bells, disk, folder, reading, records
 from queuectl.stores.local.bells import Bell
 from queuectl.stores.local.config import ConfigFile, write_pids
 from queuectl.stores.local.engine import Engine
@@ -24,6 +24,22 @@ if TYPE_CHECKING:
     from queuectl.stores.local.intake import Intake
     from queuectl.stores.local.observing import Observing
     from queuectl.stores.local.work import Work
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _all_or_nothing(verb: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Let a verb that has failed say that nothing was changed: else, what it raises is no ``OSError``."""
+
+    @wraps(verb)
+    def run(*args: _P.args, **keywords: _P.kwargs) -> _T:
+        try:
+            return verb(*args, **keywords)
+        except OSError as error:
+            raise disk.unchanged(error) from error
+
+    return run
 
 
 class LocalStore:
@@ -67,6 +83,7 @@ class LocalStore:
 
     # -- people and programs --
 
+    @_all_or_nothing
     def enqueue(self, specs: "Sequence[JobSpec]", *, now: datetime) -> list[str]:
         """Add all of *specs* or none; see ``Store``."""
         if not specs:
@@ -76,6 +93,7 @@ class LocalStore:
         bells.ring_idle(self._workers, len(specs))
         return ids
 
+    @_all_or_nothing
     def revive(self, ids: Collection[str] | None, *, now: datetime) -> list[Job]:
         """Put dead jobs back; see ``Store``."""
         engine = self._engine
@@ -92,6 +110,7 @@ class LocalStore:
         bells.ring_idle(self._workers, len(revived))
         return revived
 
+    @_all_or_nothing
     def purge(self, ids: Collection[str] | None) -> list[Job]:
         """Forget dead jobs; see ``Store``."""
         with self._engine.locked():
@@ -100,6 +119,7 @@ class LocalStore:
         self._engine.flush()
         return [entry.job for entry in found]
 
+    @_all_or_nothing
     def remove(self, ids: Collection[str]) -> list[Job]:
         """Forget waiting or ended jobs; see ``Store``."""
         with self._engine.locked():
@@ -115,6 +135,7 @@ class LocalStore:
             for entry in found:
                 plan.erase(entry.file, entry.job.seq, entry.offset, entry.width)
 
+    @_all_or_nothing
     def cancel(self, ids: Collection[str], *, now: datetime) -> list[Job]:
         """Cancel waiting jobs, and ask running ones to end; see ``Store``."""
         with self._engine.locked():
@@ -149,11 +170,13 @@ class LocalStore:
         ]
         return sorted(every, key=lambda entry: entry.job.seq)
 
+    @_all_or_nothing
     def set_setting(self, key: str, value: Value) -> None:
         """Choose *value* for *key*; see ``Store``."""
         with self._engine.lock:
             self._config.change(key, value, is_set=True)
 
+    @_all_or_nothing
     def unset_setting(self, key: str) -> None:
         """Return to the default of *key*; see ``Store``."""
         with self._engine.lock:
@@ -280,7 +303,10 @@ class LocalStore:
     def rest(self) -> None:
         """Leave the files as everything there is, if nobody works; see ``Store``."""
         self._engine.flush()
-        self._engine.rest()
+        try:
+            self._engine.rest()
+        except (OSError, StoreError) as error:
+            raise disk.recorded(error) from error  # all of it has been flushed
 
     def close(self) -> None:
         """Flush, leave the data at rest, and let go; see ``Store``."""
