@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "_QUEUECTL_COMPLETE"  #: set by the script for a shell when it asks
 UNFINISHED = frozenset(state for state in State if not state.is_final)
+WAITING = frozenset(state for state in State if state.is_waiting)
 _MOST = 200  #: candidates of one word
 _MOST_SIGNS = 60  #: of a description
 
@@ -63,8 +64,8 @@ def _without_short_forms(items: "Items", incomplete: str) -> "Items":
     ]
 
 
-def job_ids(*states: State) -> "Complete":
-    """Return what completes the ids of jobs in any of *states*; none given: in all."""
+def job_ids(*states: State, held: bool | None = None) -> "Complete":
+    """Return what completes the ids of jobs in any of *states* (none given: in all), of those *held* or not held."""
     wanted = frozenset(states or State)
 
     def ids(call: click.Context, param: click.Parameter, incomplete: str) -> "Items":
@@ -72,7 +73,9 @@ def job_ids(*states: State) -> "Complete":
         jobs = [
             job
             for job in _jobs(call.find_object(Context), wanted)
-            if job.state in wanted and (isinstance(given, str) or job.id not in given)
+            if job.state in wanted
+            and (held is None or job.held == held)
+            and (isinstance(given, str) or job.id not in given)
         ]
         return _items(((job.id, describe(job)) for job in jobs), incomplete)
 

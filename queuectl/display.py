@@ -31,7 +31,7 @@ def lines(result: results.Result, screen: Screen, now: datetime) -> Iterator[str
 @lines.register
 def _(result: results.JobTable, screen: Screen, now: datetime) -> Iterator[str]:
     rows = [
-        [_plain(job.id, screen), (str(job.state), COLOURS[job.state]), _plain(job.command, screen)]
+        [_plain(job.id, screen), (render.standing(job), COLOURS[job.state]), _plain(job.command, screen)]
         for job in result.jobs
     ]
     yield from _table(screen, [("ID", 15), ("State", 10), ("Command", 0)], rows, rule=60)

@@ -33,6 +33,17 @@ _FIELD_HELP = {
     "timeout": "longest run of an attempt",
     "env": "variables for the command",
     "cwd": "where it runs",
+    "priority": "higher ones run first, from -1000 to 1000",
+    "run_at": "not before 18:00, tomorrow 9am, fri 18:00",
+    "delay": "not before 10m or 1h30m have passed",
+    "base": "base of the backoff",
+    "max_delay": "longest wait of the backoff",
+    "jitter": "share by which waits vary, 0 to 1",
+    "success_codes": "exit codes that mean success",
+    "retry_codes": "the only ones after which it is tried again",
+    "fatal_codes": "exit codes after which it is dead",
+    "on_crash": "if its worker dies: retry, fail or dead",
+    "held": "true: it waits until it is released",
 }
 
 

@@ -8,10 +8,14 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
+MAX_PRIORITY: Final = 1000  #: the highest priority; the lowest is as far below 0
 MAX_ERROR = 500  #: characters of an error that a job keeps
 ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,254}"  #: what an id is
-_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Count = Annotated[int, Meta(ge=0)]
+_Number = Annotated[float, Meta(ge=0)]
+_Codes = tuple[Annotated[int, Meta(ge=0, le=255)], ...]
 
 
 class State(StrEnum):
@@ -35,6 +39,14 @@ class State(StrEnum):
         return self in (State.COMPLETED, State.DEAD, State.CANCELLED)
 
 
+class OnCrash(StrEnum):
+    """What the death of its worker means for a job."""
+
+    RETRY = "retry"  #: no failure: it runs again at once, until it has taken too many workers down with it
+    FAIL = "fail"  #: a failed attempt like any other
+    DEAD = "dead"  #: its last attempt
+
+
 class Claim(msgspec.Struct, frozen=True):
     """A worker's hold on one attempt.
 
@@ -48,6 +60,10 @@ class Claim(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A shell command to run, and how far it has come.
 
+    A higher *priority* comes first; a *held* job waits until it is released.
+    *base*, *max_delay* and *jitter* are settings that it has for itself (None:
+    those in force hold), *success_codes* and so on exit codes (none: 0 is a
+    success, every other a failure that may be tried again).
     Times are texts as ``times.to_text`` makes them, durations seconds.
     *seq* is its place in the order of enqueueing, and no two jobs share one.
     A revived job has a new one; *first_seq* (if not 0) is the one that it had
@@ -59,8 +75,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     state: State
     attempts: _Count
     max_retries: _Count
+    priority: Annotated[int, Meta(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] = 0
+    held: bool = False
     run_at: str | None = None
-    timeout: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    timeout: Annotated[float, Meta(gt=0)] | None = None
+    base: _Number | None = None
+    max_delay: _Number | None = None
+    jitter: Annotated[float, Meta(ge=0, le=1)] | None = None
+    success_codes: _Codes = ()
+    retry_codes: _Codes = ()
+    fatal_codes: _Codes = ()
+    on_crash: OnCrash = OnCrash.RETRY
     env: dict[str, str] = {}
     cwd: str | None = None
     created_at: str
@@ -95,8 +120,3 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     timed_out: bool = False
     error: str | None = None
     duration_s: float = 0.0
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the command ended by itself with exit code 0."""
-        return self.exit_code == 0 and not self.timed_out

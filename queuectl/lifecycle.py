@@ -11,7 +11,7 @@ import msgspec
 
 from queuectl import backoff, times
 from queuectl.errors import Conflict
-from queuectl.job import MAX_ERROR, Claim, Job, Outcome, State
+from queuectl.job import MAX_ERROR, Claim, Job, OnCrash, Outcome, State
 
 if TYPE_CHECKING:
     from queuectl.specs import JobSpec
@@ -30,7 +30,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 def create(spec: "JobSpec", *, id: str, max_retries: int, seq: int, now: datetime) -> Job:
     """Return the pending job that *spec* asks for; *max_retries* holds where it names none."""
     moment = times.to_text(now)
-    return Job(
+    job = Job(
         id=id,
         command=spec.command,
         state=State.PENDING,
@@ -43,11 +43,18 @@ def create(spec: "JobSpec", *, id: str, max_retries: int, seq: int, now: datetim
         updated_at=moment,
         seq=seq,
     )
+    more = spec.more()
+    return msgspec.structs.replace(job, **more) if more else job
 
 
 def is_ready(job: Job, now: datetime) -> bool:
     """Whether a worker may claim *job* now."""
-    return job.state.is_waiting and (job.run_at is None or job.run_at <= times.to_text(now))
+    return job.state.is_waiting and not job.held and (job.run_at is None or job.run_at <= times.to_text(now))
+
+
+def rank(job: Job) -> tuple[int, int]:
+    """Return the place of *job* among those that are ready: the least is claimed first."""
+    return -job.priority, job.seq
 
 
 def claim(job: Job, claim: Claim, *, now: datetime) -> Job:
@@ -75,24 +82,47 @@ def settle(job: Job, outcome: Outcome, *, policy: RetryPolicy, now: datetime, sa
     one that was to be cancelled is, whatever its command made of that.
     *sample*, from 0 to 1, is the draw for the jitter.
     """
+    code = None if outcome.timed_out else outcome.exit_code
+    has_succeeded = is_success(job, code)
+    error = outcome.error or ("exit code 0" if code == 0 else "")  # a failure only to this job
     ended = _released(
         job,
         now,
         finished_at=times.to_text(now),
         exit_code=outcome.exit_code,
-        error=None if outcome.succeeded else (outcome.error or "")[:MAX_ERROR] or None,
+        error=None if has_succeeded else error[:MAX_ERROR] or None,
     )
     if job.cancel_requested:
         return _cancelled(ended, now)
-    if outcome.succeeded:
+    if has_succeeded:
         return msgspec.structs.replace(ended, state=State.COMPLETED)
     failures = job.failures + 1
-    if failures >= job.max_retries:
+    if failures >= job.max_retries or _is_fatal(job, code):
         return msgspec.structs.replace(ended, state=State.DEAD)
+    return _waiting(ended, failures, policy, now, sample)
+
+
+def is_success(job: Job, exit_code: int | None) -> bool:
+    """Whether *job* is completed once its command has ended with *exit_code*, None for any other end."""
+    return exit_code in job.success_codes if job.success_codes else exit_code == 0
+
+
+def _is_fatal(job: Job, exit_code: int | None) -> bool:
+    """Whether a failed *job* is not to be tried again."""
+    is_other = bool(job.retry_codes) and exit_code not in job.retry_codes
+    return exit_code is not None and (exit_code in job.fatal_codes or is_other)
+
+
+def _waiting(job: Job, failures: int, policy: RetryPolicy, now: datetime, sample: float) -> Job:
+    """Return *job* as it waits after its failure number *failures*; what it says itself goes before *policy*."""
     wait_s = backoff.delay_s(
-        failures, base=policy.base, max_delay_s=policy.max_delay_s, jitter=policy.jitter, sample=sample
+        failures,
+        base=policy.base if job.base is None else job.base,
+        max_delay_s=policy.max_delay_s if job.max_delay is None else job.max_delay,
+        jitter=policy.jitter if job.jitter is None else job.jitter,
+        sample=sample,
     )
-    return msgspec.structs.replace(ended, state=State.FAILED, run_at=times.to_text(times.later(now, wait_s)))
+    return msgspec.structs.replace(job, state=State.FAILED, run_at=times.to_text(times.later(now, wait_s)))
 
 
 def give_back(job: Job, *, now: datetime) -> Job:
@@ -101,21 +131,29 @@ def give_back(job: Job, *, now: datetime) -> Job:
     return _cancelled(freed, now) if job.cancel_requested else msgspec.structs.replace(freed, state=State.PENDING)
 
 
-def rescue(job: Job, *, is_crash: bool, now: datetime) -> Job:
+def rescue(job: Job, *, is_crash: bool, policy: RetryPolicy, now: datetime, sample: float = 0.5) -> Job:
     """Return *job* after its worker has died; *is_crash* is false when the machine went down.
 
-    It is pending again in its old place. A job that keeps killing its workers
-    is dead, with its last attempt as the evidence.
+    Unless it says otherwise (``OnCrash``), it is pending again in its old
+    place. A job that keeps killing its workers is dead, with its last attempt
+    as the evidence.
     """
     if not is_crash:
         return give_back(job, now=now)
-    freed = _released(job, now, crashes=job.crashes + 1, started_at=None)
+    if job.on_crash is OnCrash.RETRY:
+        freed = _released(job, now, crashes=job.crashes + 1, started_at=None)
+        error, is_dead = f"worker crashed {freed.crashes} times", freed.crashes >= MAX_CRASHES
+    else:
+        freed = _released(job, now)
+        error, is_dead = "worker crashed", job.on_crash is OnCrash.DEAD or job.failures + 1 >= job.max_retries
     if job.cancel_requested:
         return _cancelled(freed, now)
-    if freed.crashes >= MAX_CRASHES:
-        error = f"worker crashed {freed.crashes} times"
+    if is_dead:
         return msgspec.structs.replace(freed, state=State.DEAD, finished_at=times.to_text(now), error=error)
-    return msgspec.structs.replace(freed, state=State.PENDING)
+    if job.on_crash is OnCrash.RETRY:
+        return msgspec.structs.replace(freed, state=State.PENDING)
+    failed = msgspec.structs.replace(freed, finished_at=times.to_text(now), error=error)
+    return _waiting(failed, job.failures + 1, policy, now, sample)
 
 
 def check_dead(job: Job) -> None:
@@ -148,7 +186,27 @@ def cancel(job: Job, *, now: datetime) -> Job:
         raise Conflict(msg, id=job.id, state=job.state)
     if job.state is State.IN_PROGRESS:
         return msgspec.structs.replace(job, cancel_requested=True, updated_at=times.to_text(now))
-    return _cancelled(_released(job, now, run_at=None), now)
+    return _cancelled(_released(job, now, run_at=None, held=False), now)
+
+
+def hold(job: Job, *, now: datetime) -> Job:
+    """Return the waiting *job* as one that no worker may claim before it is released."""
+    if not job.state.is_waiting:
+        ended = "runs" if job.state is State.IN_PROGRESS else f"is already {job.state}"
+        msg = f'Job "{job.id}" {ended}: only jobs that wait can be held.'
+        raise Conflict(msg, id=job.id, state=job.state)
+    if job.held:
+        msg = f'Job "{job.id}" is held already: "release {job.id}" lets it go on.'
+        raise Conflict(msg, id=job.id, state=job.state)
+    return msgspec.structs.replace(job, held=True, updated_at=times.to_text(now))
+
+
+def release(job: Job, *, now: datetime) -> Job:
+    """Return the held *job* as one that waits like others, in its old place."""
+    if not job.held:
+        msg = f'Job "{job.id}" is not held: there is nothing to release.'
+        raise Conflict(msg, id=job.id, state=job.state)
+    return msgspec.structs.replace(job, held=False, updated_at=times.to_text(now))
 
 
 def check_removable(job: Job) -> None:

@@ -14,7 +14,12 @@ from queuectl.later import pattern
 #: How many objects and arrays may lie in each other.
 MAX_DEPTH: Final = 32
 #: What a job may be given by name. Where one of these follows in a bare value, a comma was forgotten.
-FIELDS: Final = ("id", "command", "max_retries", "max-retries", "timeout", "env", "cwd")
+FIELDS: Final = (
+    *("id", "command", "max_retries", "max-retries", "timeout", "env", "cwd"),
+    *("priority", "run_at", "run-at", "delay", "held"),
+    *("base", "max_delay", "max-delay", "jitter", "on_crash", "on-crash"),
+    *("success_codes", "success-codes", "retry_codes", "retry-codes", "fatal_codes", "fatal-codes"),
+)
 CURLY_QUOTES: Final = "“”‘’"
 CURLY_FIX: Final = "is a curly quote: use ' or \""
 CLOSER: Final = {"{": "}", "[": "]"}

@@ -13,10 +13,9 @@ import msgspec
 
 from queuectl import times
 from queuectl.commands import results
-from queuectl.job import Job, State
+from queuectl.job import Job, OnCrash, State
 from queuectl.later import pattern
 
-_AROUND = 60  # characters of a long line to show on each side of a problem
 MANY = 20  #: of more jobs than this, a sentence names the number instead of each
 
 #: Control and formatting characters, line separators, lone surrogates: what could move the cursor,
@@ -46,6 +45,11 @@ def error_name(error: str | None) -> str:
     return match["name"] if match else error or ""
 
 
+def standing(job: Job) -> str:
+    """Return the state of *job* as a table shows it."""
+    return "held" if job.held else str(job.state)
+
+
 @singledispatch
 def lines(result: results.Result) -> Iterator[str]:
     """Yield the lines that say *result*."""
@@ -71,7 +75,7 @@ def _(result: results.JobTable) -> Iterator[str]:
     yield f"{'ID':<15} {'State':<10} Command"
     yield "-" * 60
     for job in result.jobs:
-        yield f"{visible(job.id):<15} {job.state:<10} {visible(job.command)}"
+        yield f"{visible(job.id):<15} {standing(job):<10} {visible(job.command)}"
 
 
 @lines.register(results.DeadTable)
@@ -100,6 +104,16 @@ def _(result: results.JobsCancelled) -> Iterator[str]:
         ),
         "jobs have been cancelled; those that run end now.",
     )
+
+
+@lines.register(results.JobsHeld)
+def _(result: results.JobsHeld) -> Iterator[str]:
+    yield from _each(result.jobs, lambda job: f"Job '{job.id}' is held.", "jobs are held.")
+
+
+@lines.register(results.JobsReleased)
+def _(result: results.JobsReleased) -> Iterator[str]:
+    yield from _each(result.jobs, lambda job: f"Job '{job.id}' has been released.", "jobs have been released.")
 
 
 @lines.register(results.JobsRemoved)
@@ -278,29 +292,6 @@ def as_data(result: results.Result) -> Any:
     raise NotImplementedError(type(result).__name__)
 
 
-def point_at(text: str, offset: int) -> tuple[str, str]:
-    """Return the line of *text* around *offset*, and one with a caret under that place."""
-    start = text.rfind("\n", 0, offset) + 1
-    end = text.find("\n", offset)
-    line, column = text[start : len(text) if end < 0 else end], offset - start
-    left = max(0, column - _AROUND) if len(line) > 2 * _AROUND else 0
-    right = left + 2 * _AROUND if len(line) > 2 * _AROUND else len(line)
-    before = ("..." if left else "") + visible(line[left:column])
-    after = visible(line[column:right]) + ("..." if right < len(line) else "")
-    return before + after, " " * _columns(before) + "^"
-
-
-def _columns(text: str) -> int:
-    """Return how many columns a terminal needs for *text*."""
-    if text.isascii():
-        return len(text)
-    import unicodedata  # few lines need it
-
-    return sum(
-        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text
-    )
-
-
 def _escape(match: re.Match[str]) -> str:
     sign = match[0]
     code = ord(sign)
@@ -321,12 +312,17 @@ def details(job: Job) -> Iterator[tuple[str, object]]:
     """Yield what there is to say of *job*; the values of its environment may be secrets and are not shown."""
     yield "ID", job.id
     yield "Command", job.command
-    yield "State", f"{job.state}, to be cancelled" if job.cancel_requested else job.state
+    yield "State", f"{job.state}{', held' if job.held else ', to be cancelled' if job.cancel_requested else ''}"
+    yield "Priority", job.priority or None
     yield "Attempts", job.attempts
     yield "Max retries", job.max_retries
     yield "Crashes", job.crashes or None
     yield "Next attempt", job.run_at
     yield "Timeout", None if job.timeout is None else times.format_duration(job.timeout)
+    yield "Backoff", _backoff(job)
+    for name in ("success_codes", "retry_codes", "fatal_codes"):
+        yield name.replace("_", " ").capitalize(), ", ".join(map(str, getattr(job, name))) or None
+    yield "On crash", None if job.on_crash is OnCrash.RETRY else job.on_crash
     yield "Environment", ", ".join(job.env) or None
     yield "Directory", job.cwd
     yield "Created", job.created_at
@@ -336,6 +332,11 @@ def details(job: Job) -> Iterator[tuple[str, object]]:
     yield "Exit code", job.exit_code
     yield "Error", job.error
     yield "Worker PID", job.worker
+
+
+def _backoff(job: Job) -> str | None:
+    own = {"base": job.base, "max delay": job.max_delay, "jitter": job.jitter}
+    return ", ".join(f"{name} {times.format_number(value)}" for name, value in own.items() if value is not None) or None
 
 
 def origin(row: results.SettingRow) -> str:

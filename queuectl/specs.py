@@ -4,8 +4,9 @@ Pure. Typed decoding takes the bulk at its own speed; what it does not take is r
 place and the words for an error. Whether an id is taken is for the store to say.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
@@ -14,28 +15,37 @@ from msgspec import Meta
 from queuectl import relaxed
 from queuectl.errors import DuplicateId, SyntaxProblem, UsageError
 from queuectl.fields import (
+    MAX_BASE,
     MAX_COMMAND,
     MAX_RETRIES,
     MAX_TIMEOUT_S,
     Wrong,
+    read_codes,
     read_command,
     read_cwd,
     read_env,
+    read_held,
     read_id,
     read_max_retries,
+    read_number,
+    read_on_crash,
+    read_priority,
+    read_start,
     read_timeout_s,
+    read_wait_s,
     refuse,
     shown,
 )
-from queuectl.job import ID_PATTERN
+from queuectl.job import ID_PATTERN, OnCrash
 from queuectl.later import later, pattern
 
 #: What a whole job, as ``jobs.json`` has it, says beyond what a new one can be given.
 IGNORED_FIELDS: Final = (
-    *("state", "status", "attempts", "crashes", "created_at", "updated_at", "started_at", "finished_at", "run_at"),
+    *("state", "status", "attempts", "crashes", "created_at", "updated_at", "started_at", "finished_at"),
     *("exit_code", "error", "cancel_requested", "worker", "claim", "seq", "first_seq", "earlier_attempts"),
 )
 
+_NOTHING: Final[Mapping[str, Any]] = {}
 _FIELDS = {name: name.replace("-", "_") for name in relaxed.FIELDS}
 _TEXTS = ("id", "command", "cwd")  # elsewhere the word null, which relaxed JSON keeps as text, means not given
 _JSON_BEGINS = pattern(r"(?:\s++|#[^\n]*+)*+(?P<quote>'?)\s*(?P<bracket>[{\[])")  # after any comments
@@ -53,6 +63,36 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     env: dict[str, str] | None = None  # as most have none, and in a large batch each empty one would count
     cwd: Annotated[str, Meta(min_length=1)] | None = None
 
+    def more(self) -> Mapping[str, Any]:
+        """Return the fields of a job that few jobs have, by their names there: those that were given."""
+        return _NOTHING
+
+
+class FullSpec(JobSpec, frozen=True, kw_only=True):
+    """A job that says more than most do. *run_at* is a time as a job has it."""
+
+    priority: int | None = None
+    run_at: str | None = None
+    held: bool | None = None
+    base: float | None = None
+    max_delay: float | None = None
+    jitter: float | None = None
+    success_codes: tuple[int, ...] | None = None
+    retry_codes: tuple[int, ...] | None = None
+    fatal_codes: tuple[int, ...] | None = None
+    on_crash: OnCrash | None = None
+
+    def more(self) -> Mapping[str, Any]:
+        """Return the fields of a job that few jobs have."""
+        return {name: value for name in _MORE if (value := getattr(self, name)) is not None}
+
+
+class _Reading(msgspec.Struct):
+    """What reading needs to know, and what it comes across: names that do not count in a new job."""
+
+    now: datetime
+    ignored: set[str] = msgspec.field(default_factory=set)
+
 
 class SpecBatch(msgspec.Struct, frozen=True):
     """The jobs of one ``enqueue``, all or nothing, and what the user should be told."""
@@ -62,11 +102,13 @@ class SpecBatch(msgspec.Struct, frozen=True):
 
 
 _Scalar = str | int | float | bool | None
-_Object = dict[str, _Scalar | dict[str, _Scalar]]
+_Object = dict[str, _Scalar | dict[str, _Scalar] | list[_Scalar]]
 
 
-def read_specs(text: str, *, allow_plain: bool) -> SpecBatch:
+def read_specs(text: str, *, allow_plain: bool, now: datetime) -> SpecBatch:
     """Return the jobs in *text*; *allow_plain*, as for a file: they may be plain commands, one a line.
+
+    *now* is when a wait or a time of day in them begins to count.
 
     Raise ``UsageError`` (where there is a place, a ``SyntaxProblem``) for the first thing that is wrong, and
     ``DuplicateId`` for an id that is given twice.
@@ -81,29 +123,35 @@ def read_specs(text: str, *, allow_plain: bool) -> SpecBatch:
     if begin and begin["quote"]:  # cmd.exe, which has no single quotes, leaves a pair of them round the jobs
         begin, text = (begin, text.rstrip()[:-1]) if text.rstrip().endswith("'") else (None, text)
     start = begin.start("bracket") if begin else 0
-    ignored: set[str] = set()
-    specs = _read_in_bulk(text[start:], ignored)
+    reading = _Reading(now)
+    specs = _read_in_bulk(text[start:], reading)
     if specs is None:
-        specs = _CarefulReader(text, start, ignored, is_file=allow_plain).read()
+        specs = _CarefulReader(text, start, reading, is_file=allow_plain).read()
     _check_ids(specs)
-    return SpecBatch(specs, _notices(ignored))
+    return SpecBatch(specs, _notices(reading.ignored))
 
 
-def spec_from_options(
-    *,
-    command: str,
-    id: str | None = None,
-    max_retries: int | str | None = None,
-    timeout: float | str | None = None,
-    env: dict[str, str] | None = None,
-    cwd: str | None = None,
-) -> JobSpec:
-    """Return the job that options describe, checked like one that was read; raise ``UsageError``."""
-    fields = {"id": id, "command": command, "max_retries": max_retries, "timeout": timeout, "env": env, "cwd": cwd}
+def spec_from_options(*, now: datetime, **fields: Any) -> JobSpec:
+    """Return the job that *fields*, as options give them, describe, checked like one that is read.
+
+    Raises ``UsageError`` with the option that is wrong.
+    """
     try:
-        return _build(fields, set())
+        return _build(fields, _Reading(now))
     except Wrong as wrong:
         raise UsageError(wrong.args[0], option=f"--{wrong.args[1].replace('_', '-')}") from None
+
+
+def completed(spec: JobSpec, defaults: JobSpec) -> JobSpec:
+    """Return *spec* with what it does not say itself from *defaults*."""
+    said, others = (
+        {name: value for name in each.__struct_fields__ if (value := getattr(each, name)) is not None}
+        for each in (spec, defaults)
+    )
+    fields = dict.fromkeys(JobSpec.__struct_fields__) | others | said
+    if spec.env and defaults.env:
+        fields["env"] = defaults.env | spec.env
+    return _spec(fields)
 
 
 def _check_ids(specs: list[JobSpec]) -> None:
@@ -142,16 +190,16 @@ def _read_plain(text: str) -> list[JobSpec]:
     return specs
 
 
-def _read_in_bulk(text: str, ignored: set[str]) -> list[JobSpec] | None:
+def _read_in_bulk(text: str, reading: _Reading) -> list[JobSpec] | None:
     """Return the jobs, or ``None`` unless all of it is strict JSON and right: then it has to be read with care."""
     is_array = text.startswith("[")
     for arrays, lines, build in _BULK_READERS:
-        found: set[str] = set()
+        trial = _Reading(reading.now)
         with suppress(msgspec.MsgspecError, ValueError, OverflowError, RecursionError, Wrong):
             values = arrays.decode(text) if is_array else lines.decode_lines(text)
-            specs = [build(value, found) for value in values]
+            specs = [build(value, trial) for value in values]
             if _repeats_no_name(text, values):
-                ignored |= found
+                reading.ignored |= trial.ignored
                 return specs
     return None
 
@@ -171,8 +219,8 @@ def _repeats_no_name(text: str, values: Sequence[Any]) -> bool:
 class _CarefulReader:
     """Reads entry by entry what is not all strict and right; long runs of lines that are, still in bulk."""
 
-    def __init__(self, text: str, start: int, ignored: set[str], *, is_file: bool) -> None:
-        self._text, self._start, self._ignored, self._is_file = text, start, ignored, is_file
+    def __init__(self, text: str, start: int, reading: _Reading, *, is_file: bool) -> None:
+        self._text, self._start, self._reading, self._is_file = text, start, reading, is_file
         self._reader = relaxed.Reader(text)
         self._specs: list[JobSpec] = []
 
@@ -183,7 +231,7 @@ class _CarefulReader:
             newline = -1 if is_array else self._text.find("\n", pos + _LINES_AT_ONCE)
             stop = end if newline < 0 else newline + 1
             is_whole = pos == self._start and stop == end  # which has been tried
-            specs = None if is_whole else _read_in_bulk(self._text[pos:stop], self._ignored)
+            specs = None if is_whole else _read_in_bulk(self._text[pos:stop], self._reading)
             self._specs += specs or []
             pos = stop if specs is not None else self._read_entries(pos, stop)
         return self._specs
@@ -200,7 +248,7 @@ class _CarefulReader:
                 return len(self._text)
             value, offset, pos = entry
             try:
-                self._specs.append(_build(value, self._ignored))
+                self._specs.append(_build(value, self._reading))
             except Wrong as wrong:
                 message, field, is_name = wrong.args
                 places = self._reader.places(offset) if isinstance(value, dict) else {}
@@ -218,8 +266,8 @@ class _CarefulReader:
         raise SyntaxProblem(message, text=self._text, offset=offset) from None
 
 
-def _build(fields: Any, ignored: set[str]) -> JobSpec:
-    """Return the job that *fields*, as they were read, describe; add to *ignored* the names that do not count."""
+def _build(fields: Any, reading: _Reading) -> JobSpec:
+    """Return the job that *fields*, as they were read, describe."""
     if not isinstance(fields, dict):
         refuse(f"{shown(fields)} is no job: write {{id: job1, command: …}}")
     given: dict[str, Any] = {}
@@ -230,17 +278,33 @@ def _build(fields: Any, ignored: set[str]) -> JobSpec:
         if field is not None:
             given[field] = None if value == "null" and field not in _TEXTS else value
         elif name in IGNORED_FIELDS:
-            ignored.add(name)
+            reading.ignored.add(name)
         else:
             refuse(_unknown(name), name, is_name=True)
-    return JobSpec(
-        id=read_id(given.get("id")),
-        command=read_command(given.get("command")),
-        max_retries=read_max_retries(given.get("max_retries")),
-        timeout=read_timeout_s(given.get("timeout")),
-        env=read_env(given.get("env")),
-        cwd=read_cwd(given.get("cwd")),
-    )
+    usual = {
+        "id": read_id(given.get("id")),
+        "command": read_command(given.get("command")),
+        "max_retries": read_max_retries(given.get("max_retries")),
+        "timeout": read_timeout_s(given.get("timeout")),
+        "env": read_env(given.get("env")),
+        "cwd": read_cwd(given.get("cwd")),
+    }
+    more = {
+        "priority": read_priority(given.get("priority")),
+        "run_at": read_start(given.get("run_at"), given.get("delay"), reading.now),
+        "held": read_held(given.get("held")),
+        "base": read_number(given.get("base"), "base", MAX_BASE),
+        "max_delay": read_wait_s(given.get("max_delay"), "max_delay"),
+        "jitter": read_number(given.get("jitter"), "jitter", 1),
+        **read_codes(given),
+        "on_crash": read_on_crash(given.get("on_crash")),
+    }
+    return _spec(usual | more)
+
+
+def _spec(fields: Mapping[str, Any]) -> JobSpec:
+    is_full = any(fields.get(name) is not None for name in _MORE)
+    return FullSpec(**fields) if is_full else JobSpec(**{name: fields[name] for name in JobSpec.__struct_fields__})
 
 
 def _unknown(name: str) -> str:
@@ -252,7 +316,7 @@ def _unknown(name: str) -> str:
     return f'unknown field "{shown}": ' + (f'did you mean "{near[0]}"?' if near else fix)
 
 
-def _check(spec: JobSpec, _ignored: set[str]) -> JobSpec:
+def _check(spec: JobSpec, _reading: _Reading) -> JobSpec:
     """Check what the types of ``JobSpec`` cannot say."""
     command = spec.command
     if spec.cwd is None and spec.env is None and command.isascii() and command.isprintable() and not command.isspace():
@@ -263,8 +327,10 @@ def _check(spec: JobSpec, _ignored: set[str]) -> JobSpec:
     return spec
 
 
+_MORE: Final = tuple(name for name in FullSpec.__struct_fields__ if name not in JobSpec.__struct_fields__)
+
 # Jobs in strict JSON with each field as it is kept; then whole jobs, and fields in their other forms.
-_BULK_READERS: Final[tuple[tuple[Any, Any, Callable[[Any, set[str]], JobSpec]], ...]] = (
+_BULK_READERS: Final[tuple[tuple[Any, Any, Callable[[Any, _Reading], JobSpec]], ...]] = (
     (later(lambda: msgspec.json.Decoder(list[JobSpec])), later(lambda: msgspec.json.Decoder(JobSpec)), _check),
     (later(lambda: msgspec.json.Decoder(list[_Object])), later(lambda: msgspec.json.Decoder(_Object)), _build),
 )

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from queuectl.later import pattern
 
-_DURATION = pattern(r"(?:(\d+(?:\.\d+)?)\s*(d|h|ms|m|s))", re.IGNORECASE)
+_DURATION = pattern(r"(?:(\d+(?:\.\d+)?)\s*(d|h|ms|m|s))", re.IGNORECASE | re.ASCII)
 EPOCH_TEXT = "1970-01-01T00:00:00.000Z"  #: for a time that nobody has noted
 _LONGEST_DURATION = 40  # characters; the pattern's cost grows with the square of the length
 _UNIT_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -19,6 +19,11 @@ _UNIT_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 def to_text(moment: datetime) -> str:
     """Return *moment* as RFC 3339 UTC with milliseconds; such texts sort like the moments."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
+
+
+def to_local(moment: datetime) -> str:
+    """Return *moment* for people, in the time zone of this machine, which is named: ``2030-01-31 09:00:00+01:00``."""
+    return moment.astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 def from_text(text: str) -> datetime:

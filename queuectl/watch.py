@@ -9,6 +9,7 @@ import math
 import time
 from enum import Enum, auto
 
+from queuectl import lifecycle
 from queuectl.ending import Ended, failure_text
 from queuectl.errors import StoreError
 from queuectl.job import Job, Outcome
@@ -65,7 +66,7 @@ class Watch:
 
     def _asks_rest_to_end(self, ended: Ended) -> bool:
         """Ask what a failed attempt has left to end: it may be tried again, and nothing of it may run beside that."""
-        if ended.exit_code == 0 or not self._remains():
+        if lifecycle.is_success(self._job, ended.exit_code) or not self._remains():
             return False
         self._terminate()
         self._kill_at = time.monotonic() + self._kill_after_s

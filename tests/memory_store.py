@@ -57,6 +57,12 @@ class MemoryStore:
     def cancel(self, ids: Collection[str], *, now: datetime) -> list[Job]:
         return self._put(lifecycle.cancel(job, now=now) for job in self._named(ids))
 
+    def hold(self, ids: Collection[str], *, now: datetime) -> list[Job]:
+        return self._put(lifecycle.hold(job, now=now) for job in self._named(ids))
+
+    def release(self, ids: Collection[str], *, now: datetime) -> list[Job]:
+        return self._put(lifecycle.release(job, now=now) for job in self._named(ids))
+
     def remove(self, ids: Collection[str]) -> list[Job]:
         jobs = self._named(ids)
         for job in jobs:
@@ -103,7 +109,7 @@ class MemoryStore:
         self.workers = list(running())
 
     def claim(self, claim: Claim, *, now: datetime) -> Job | None:
-        ready = next((job for job in self.jobs() if lifecycle.is_ready(job, now)), None)
+        ready = min((job for job in self.jobs() if lifecycle.is_ready(job, now)), key=lifecycle.rank, default=None)
         return None if ready is None else self._put([lifecycle.claim(ready, claim, now=now)])[0]
 
     def settle(self, job: Job, outcome: Outcome, *, next_claim: Claim | None, now: datetime) -> Settlement:
@@ -126,10 +132,11 @@ class MemoryStore:
 
     def rescue(self, tokens: Collection[str], *, is_crash: bool, now: datetime) -> list[Job]:
         lost = [job for job in self.claimed() if job.claim in tokens]
-        return self._put(lifecycle.rescue(job, is_crash=is_crash, now=now) for job in lost)
+        policy = self.settings().retry_policy
+        return self._put(lifecycle.rescue(job, is_crash=is_crash, policy=policy, now=now) for job in lost)
 
     def next_due(self) -> datetime | None:
-        dues = [job.run_at or job.created_at for job in self._jobs.values() if job.state.is_waiting]
+        dues = [job.run_at or job.created_at for job in self._jobs.values() if job.state.is_waiting and not job.held]
         return times.from_text(min(dues)) if dues else None
 
     def flush(self) -> None:

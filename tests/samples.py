@@ -9,7 +9,7 @@ import msgspec
 
 from queuectl.job import Claim, Job, Outcome, State
 from queuectl.lifecycle import RetryPolicy
-from queuectl.specs import JobSpec
+from queuectl.specs import FullSpec, JobSpec
 
 NOW = datetime(2025, 3, 1, 12, 0, 0, tzinfo=UTC)
 POLICY = RetryPolicy(base=2.0, max_delay_s=3600.0, jitter=0.0)
@@ -25,7 +25,8 @@ def after(seconds: float) -> datetime:
 
 
 def spec(id: str | None = None, command: str = "true", **fields: Any) -> JobSpec:
-    return JobSpec(id=id, command=command, **fields)
+    kind = FullSpec if fields.keys() - set(JobSpec.__struct_fields__) else JobSpec
+    return kind(id=id, command=command, **fields)
 
 
 def specs(*ids: str) -> list[JobSpec]:

@@ -25,6 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "job",
             "later",
             "lifecycle",
+            "moments",
             "relaxed",
             "settings",
             "specs",
@@ -53,7 +54,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "worker",
         }
     ),
-    frozenset({"commands", "completion", "display", "health", "pager", "render", "screen"}),
+    frozenset({"commands", "completion", "display", "health", "pager", "pointing", "render", "screen"}),
     frozenset({"drafting", "notices", "observer", "prompt", "script", "shell"}),
     frozenset({"", "__main__", "cli", "launch"}),
 )

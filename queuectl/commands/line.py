@@ -140,10 +140,10 @@ def _excerpt(error: Exception, text: str | None) -> tuple[int, list[str]]:
         source, offset = text, _place_of(error, text)
     if offset < 0:
         return 0, []
-    from queuectl import render
+    from queuectl import pointing
 
     lines_below = source.count("\n", 0, offset) if source is text else 0
-    return lines_below, [f"  {line}" for line in render.point_at(source, offset)]
+    return lines_below, [f"  {line}" for line in pointing.point_at(source, offset)]
 
 
 def _place_of(error: Exception, line: str) -> int:

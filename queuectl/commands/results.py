@@ -83,6 +83,18 @@ class JobsCancelled(Result, frozen=True):
     jobs: Sequence[Job]
 
 
+class JobsHeld(Result, frozen=True):
+    """Jobs that wait until they are released."""
+
+    jobs: Sequence[Job]
+
+
+class JobsReleased(Result, frozen=True):
+    """Jobs that were held."""
+
+    jobs: Sequence[Job]
+
+
 class JobsRemoved(Result, frozen=True):
     """Jobs that are no longer in the queue."""
 

@@ -52,6 +52,8 @@ root = _Root(
             "cancel": "jobs.cancel",
             "remove": "jobs.remove",
             "delete": "jobs.remove",
+            "hold": "holding.hold",
+            "release": "holding.release",
             "dlq": "dlq.dlq",
             "worker": "workers.worker",
             "config": "config.config",

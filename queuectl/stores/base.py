@@ -92,6 +92,17 @@ class Store(Protocol):
         """
         ...
 
+    def hold(self, ids: Collection[str], *, now: datetime) -> list[Job]:
+        """Let waiting jobs not be claimed until they are released; all or none.
+
+        Raises ``JobNotFound``, or ``Conflict`` for one that does not wait, or is held already.
+        """
+        ...
+
+    def release(self, ids: Collection[str], *, now: datetime) -> list[Job]:
+        """Let held jobs go on in their old places; all or none. Raises ``JobNotFound``, or ``Conflict``."""
+        ...
+
     def remove(self, ids: Collection[str]) -> list[Job]:
         """Forget waiting or ended jobs; all or none. Raises ``JobNotFound``, or ``Conflict`` for a running one."""
         ...

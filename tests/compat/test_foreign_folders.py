@@ -76,7 +76,8 @@ def test_the_seeds_queue_is_drained_and_its_settings_hold(take: Callable[[str], 
 @pytest.mark.parametrize(
     "fields, pattern",
     [
-        ({"priority": 5}, '"priority"'),
+        ({"colour": 5}, '"colour"'),
+        ({"priority": 1001}, "priority"),
         ({"output": "what it has printed"}, '"output"'),
         ({"attempts": 1, "retry_count": 2}, 'two things of "attempts"'),
         ({"status": "pending", "state": "dead"}, 'two things of "state"'),
@@ -147,7 +148,7 @@ def test_the_same_said_twice_is_said_once(text: str) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"priority": 0},
+        {"colour": 0},
         {"output": ""},
         {"tags": []},
         {"locked_by": "worker-3", "lockedAt": 1740830400},

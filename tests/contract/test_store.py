@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from queuectl.errors import Conflict, DuplicateId, ExitCode, JobNotFound, QueueCtlError
-from queuectl.job import ID_PATTERN, MAX_ERROR, Job, Outcome, State
+from queuectl.job import ID_PATTERN, MAX_ERROR, Job, OnCrash, Outcome, State
 from queuectl.specs import JobSpec
 from queuectl.stores.base import Store
 from queuectl.times import to_text
@@ -42,6 +42,133 @@ def one_of_each(store: Store) -> None:
     store.cancel(["cancelled"], now=NOW)
     assert claim(store).id == "in_progress"
     store.enqueue(specs("pending", "pending2"), now=NOW)
+
+
+# -- the order of claiming --
+
+
+def claim_all(store: Store, at_s: float = 0.0) -> list[str]:
+    """Claim all that is ready, one after the other."""
+    claimed = []
+    while (job := store.claim(new_claim(), now=after(at_s))) is not None:
+        claimed.append(job.id)
+    return claimed
+
+
+def test_jobs_of_a_higher_priority_come_first(store: Store, peer: Store) -> None:
+    store.enqueue([spec("low", priority=-1), spec("a"), spec("high", priority=1000)], now=NOW)
+    peer.enqueue([spec("b"), spec("high2", priority=1000), spec("one", priority=1)], now=NOW)
+    assert claim_all(store) == ["high", "high2", "one", "a", "b", "low"]
+    assert peer.job("low").priority == -1
+
+
+def test_a_failed_job_keeps_its_priority(store: Store) -> None:
+    store.set_setting("base", 0)
+    store.enqueue([spec("a"), spec("b", priority=3), spec("c", priority=5)], now=NOW)
+    settled = store.settle(claim(store), FAILED, next_claim=new_claim(), now=NOW)
+    assert settled.settled is not None
+    assert settled.next is not None
+    assert (settled.settled.id, settled.next.id) == ("c", "c")
+    store.set_setting("base", 2)
+    settled = store.settle(settled.next, FAILED, next_claim=new_claim(), now=NOW)
+    assert settled.next is not None
+    assert settled.next.id == "b"
+    assert claim_all(store, at_s=60) == ["c", "a"]
+
+
+def test_a_job_for_later_waits_for_its_time(store: Store, peer: Store) -> None:
+    store.enqueue([spec("later", run_at=to_text(after(10)), priority=1), spec("now"), spec("then")], now=NOW)
+    assert claim(peer).id == "now"
+    assert store.job("later").state is State.PENDING
+    assert claim(peer, at_s=10).id == "later"
+    assert peer.job("later").run_at is None
+    assert claim(store, at_s=10).id == "then"
+
+
+def test_who_waits_is_told_of_the_first_that_is_due(store: Store) -> None:
+    store.enqueue([spec("held", run_at=to_text(after(1)), held=True), spec("b", run_at=to_text(after(7)))], now=NOW)
+    assert store.claim(new_claim(), now=NOW) is None
+    assert store.next_due() == after(7)
+
+
+# -- what becomes of a failure --
+
+
+def test_exit_codes_mean_what_a_job_says(store: Store, peer: Store) -> None:
+    store.enqueue([spec("fatal", fatal_codes=(3,)), spec("fine", success_codes=(0, 3)), spec("again")], now=NOW)
+    for _ in range(3):
+        store.settle(claim(store), FAILED, next_claim=None, now=NOW)
+    assert {job.id: job.state for job in peer.jobs()} == {
+        "fatal": State.DEAD,
+        "fine": State.COMPLETED,
+        "again": State.FAILED,
+    }
+    assert peer.job("fatal").fatal_codes == (3,)
+
+
+@pytest.mark.parametrize(
+    "on_crash, state", [(OnCrash.RETRY, State.PENDING), (OnCrash.FAIL, State.FAILED), (OnCrash.DEAD, State.DEAD)]
+)
+def test_the_death_of_a_worker_means_what_a_job_says(
+    store: Store, peer: Store, on_crash: OnCrash, state: State
+) -> None:
+    store.enqueue([spec("a", on_crash=on_crash, base=5)], now=NOW)
+    [rescued] = peer.rescue([claim(store).claim or ""], is_crash=True, now=NOW)
+    assert store.job("a") == rescued
+    assert rescued.state is state
+    assert rescued.run_at == (to_text(after(5)) if state is State.FAILED else None)
+
+
+# -- hold and release --
+
+
+def test_a_held_job_is_not_claimed_until_it_is_released(store: Store, peer: Store) -> None:
+    store.enqueue([spec("a"), spec("b"), spec("c", held=True)], now=NOW)
+    assert [(job.id, job.held) for job in store.hold(["a"], now=after(1))] == [("a", True)]
+    assert peer.job("a").updated_at == to_text(after(1))
+    assert claim_all(peer) == ["b"]
+    assert [(job.id, job.held, job.state) for job in peer.release(["c", "a"], now=after(2))] == [
+        ("c", False, State.PENDING),
+        ("a", False, State.PENDING),
+    ]
+    assert claim_all(store) == ["a", "c"]
+
+
+def test_a_failed_job_that_is_held_keeps_its_wait(store: Store) -> None:
+    store.enqueue([spec("a", max_retries=3)], now=NOW)
+    store.settle(claim(store), FAILED, next_claim=None, now=NOW)
+    store.hold(["a"], now=NOW)
+    assert store.job("a").state is State.FAILED
+    assert claim_all(store, at_s=3600) == []
+    store.release(["a"], now=NOW)
+    assert claim_all(store, at_s=1) == []
+    assert claim_all(store, at_s=2) == ["a"]
+
+
+@pytest.mark.parametrize("id", ["in_progress", "completed", "dead", "cancelled", "held", "nobody"])
+def test_hold_refuses_all_if_one_cannot_be_held(store: Store, id: str) -> None:
+    one_of_each(store)
+    store.enqueue([spec("held", held=True)], now=NOW)
+    before = store.jobs()
+    with pytest.raises(JobNotFound if id == "nobody" else Conflict) as caught:
+        store.hold(["pending", id], now=NOW)
+    assert id in str(caught.value)
+    assert store.jobs() == before
+
+
+def test_release_refuses_all_if_one_is_not_held(store: Store) -> None:
+    store.enqueue([spec("a", held=True), spec("b")], now=NOW)
+    with pytest.raises(Conflict):
+        store.release(["a", "b"], now=NOW)
+    assert store.job("a").held
+
+
+def test_a_held_job_can_be_cancelled_and_removed(store: Store) -> None:
+    store.enqueue([spec("a", held=True), spec("b", held=True)], now=NOW)
+    [cancelled] = store.cancel(["a"], now=NOW)
+    assert (cancelled.state, cancelled.held) == (State.CANCELLED, False)
+    store.remove(["b"])
+    assert ids_of(store.jobs()) == ["a"]
 
 
 # -- enqueue --

@@ -25,6 +25,7 @@ from queuectl.specs import read_specs
 from queuectl.stores.local import disk
 from queuectl.stores.local.store import LocalStore
 from tests.acceptance.conftest import QueueCtl, queuectl
+from tests.samples import NOW
 from tests.torture.conftest import Figures
 
 __all__ = ["queuectl"]
@@ -319,7 +320,7 @@ def test_any_spec_is_read_or_refused_at_its_place(
         began = time.process_time()
         has_place = True
         try:
-            specs = read_specs(text, allow_plain=dice.random() < 0.5).specs
+            specs = read_specs(text, allow_plain=dice.random() < 0.5, now=NOW).specs
             found[f"{min(len(specs), 3)} jobs"] += 1
             for each in specs:
                 each.command.encode()

@@ -42,6 +42,8 @@ from tests.torture.conftest import Figures
 
 _T = TypeVar("_T")
 
+VERBS = ["revive", "purge", "cancel", "remove", "hold", "release"]
+PRIORITIES = st.sampled_from([0, 0, 7, -1000])
 CHUNK = 500  #: examples of one run: hypothesis remembers all that it has tried
 IDS = [f"j{number}" for number in range(12)]
 ids = st.sampled_from(IDS)
@@ -168,20 +170,31 @@ class TwoProcesses(RuleBasedStateMachine):
     def enqueue(self, which: int, names: list[str], size: int) -> None:
         self.add(which, [spec(name, "x" * size, max_retries=None if size > 1 else 1) for name in names])
 
+    @rule(which=either, names=some_ids, priority=PRIORITIES, wait_s=st.sampled_from([None, 5]), held=st.booleans())
+    def enqueue_some_other_way(
+        self, which: int, names: list[str], priority: int, wait_s: float | None, held: bool
+    ) -> None:
+        run_at = None if wait_s is None else times.to_text(times.later(self.now, wait_s))
+        self.add(which, [spec(name, priority=priority, run_at=run_at, held=held) for name in names])
+
     @rule(which=either, count=st.sampled_from([20, 60]))
     def enqueue_batch(self, which: int, count: int) -> None:
         self.tokens += 1
         self.add(which, [spec(f"b{self.tokens}.{number}", "echo $HOME") for number in range(count)])
 
-    @rule(which=either, verb=st.sampled_from(["revive", "purge", "cancel", "remove"]), names=some_ids | st.none())
+    @rule(which=either, verb=st.sampled_from(VERBS), names=some_ids | st.none())
     def change(self, which: int, verb: str, names: list[str] | None) -> None:
         calls: dict[str, Callable[[Store], object]] = {
             "revive": lambda store: store.revive(names, now=self.now),
             "purge": lambda store: store.purge(names),
             "cancel": lambda store: store.cancel(names or IDS[:1], now=self.now),
             "remove": lambda store: store.remove(names or IDS[:1]),
+            "hold": lambda store: store.hold(names or IDS[:1], now=self.now),
+            "release": lambda store: store.release(names or IDS[:1], now=self.now),
         }
         answers = self.both(which, calls[verb])
+        if verb in ("hold", "release"):
+            return
         if verb in ("revive", "cancel"):
             self.note(answers[0])
         elif isinstance(answers[0], list):
@@ -211,8 +224,8 @@ class TwoProcesses(RuleBasedStateMachine):
         now = times.to_text(self.now)
         ready = [
             job.id
-            for job in self.model.jobs()
-            if job.state in (State.PENDING, State.FAILED) and (job.run_at is None or job.run_at <= now)
+            for job in sorted(self.model.jobs(), key=lambda job: (-job.priority, job.seq))
+            if job.state in (State.PENDING, State.FAILED) and not job.held and (job.run_at is None or job.run_at <= now)
         ]
         assert (answer.id if answer else None) == (ready[0] if ready else None)
 

@@ -484,6 +484,92 @@ def test_cancel_of_a_job_that_has_ended_is_a_conflict_and_cancels_nothing(progra
     assert program.store.job("b").state is State.PENDING
 
 
+def test_hold_and_release_take_ids_or_all(program: Program) -> None:
+    program.add("a", "b", "c")
+    program.start_next()
+    assert program.run("hold c").out == "Job 'c' is held.\n"
+    assert program.run("list --state pending").out.splitlines()[2:] == [
+        f"{'b':<15} {'pending':<10} true",
+        f"{'c':<15} {'held':<10} true",
+    ]
+    assert "State            : pending, held\n" in program.run("show c").out
+    assert program.run("hold --all").out == "Job 'b' is held.\n"
+    assert program.run("release --all").out == "Job 'b' has been released.\nJob 'c' has been released.\n"
+    answer = program.run("release --all")
+    assert (answer.exit_code, answer.out, answer.err) == (0, "", "queuectl: There is nothing to release.\n")
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("hold a", 'Job "a" runs: only jobs that wait can be held.'),
+        ("hold b c", 'Job "c" is held already: "release c" lets it go on.'),
+        ("release b", 'Job "b" is not held: there is nothing to release.'),
+    ],
+)
+def test_hold_and_release_refuse_all_for_one_that_does_not_fit(program: Program, line: str, message: str) -> None:
+    program.add("a", "b", "c")
+    program.start_next()
+    program.run("hold c")
+    answer = program.run(line)
+    assert (answer.exit_code, answer.out, answer.err.splitlines()[0]) == (ExitCode.CONFLICT, "", f"queuectl: {message}")
+    assert [job.held for job in program.store.jobs()] == [False, False, True]
+
+
+def test_enqueue_takes_priority_time_and_hold_as_options_and_as_fields(program: Program) -> None:
+    program.run("enqueue --id a --priority 5 --hold -- true")
+    program.run("enqueue '{id: b, command: true, priority: -3, held: true}'")
+    program.run("enqueue --priority 7 '{id: c, command: true, priority: 0}' '{id: d, command: true}'")
+    found = {job.id: (job.priority, job.held) for job in program.store.jobs()}
+    assert found == {"a": (5, True), "b": (-3, True), "c": (0, False), "d": (7, False)}
+    assert "Priority         : 5\n" in program.run("show a").out
+
+
+def test_enqueue_takes_what_is_to_become_of_failures_as_options(program: Program) -> None:
+    program.run(
+        "enqueue --id a --base 3 --max-delay 1m --jitter 0.5 --success-codes 0,3-5 --fatal-codes 9 --on-crash fail -- x"
+    )
+    job = program.store.job("a")
+    assert (job.base, job.max_delay, job.jitter, job.on_crash) == (3, 60, 0.5, "fail")
+    assert (job.success_codes, job.retry_codes, job.fatal_codes) == ((0, 3, 4, 5), (), (9,))
+    shown = program.run("show a").out
+    assert "Backoff          : base 3, max delay 60, jitter 0.5\n" in shown
+    assert "Success codes    : 0, 3, 4, 5\n" in shown
+    assert "On crash         : fail\n" in shown
+    assert "Retry codes" not in shown
+
+
+def test_enqueue_says_when_a_job_for_later_will_run(program: Program) -> None:
+    assert program.run("enqueue --id a --delay 90 -- true").err.endswith(", which comes in 1m 30s.\n")
+    assert program.run("enqueue --id b --run-at 2026-01-01T10:00:00+00:00 -- true").err.startswith(
+        'queuectl: Job "b" waits for 2026-01-01 '
+    )
+    answer = program.run("enqueue --id c --run-at 2020-02-03T04:05:06Z -- true")
+    assert (answer.exit_code, answer.out) == (0, "Job added to the queue with job id: c\n")
+    assert answer.err.endswith(", which is past: it runs now.\n")
+    assert program.run("enqueue --delay 0 -- true").err == ""
+    many = " ".join(f"'{{command: true, run_at: 1{n}m}}'" for n in range(4))
+    assert program.run(f"enqueue {many}").err.startswith("queuectl: 4 jobs are to wait for their time, 2026-01-01 ")
+    assert program.store.job("a").run_at == "2026-01-01T00:01:30.000Z"
+    assert program.store.job("b").run_at == "2026-01-01T10:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("enqueue --priority 2000 -- true", "priority has to be a whole number from -1000 to 1000"),
+        ("enqueue --run-at someday -- true", "run_at has to be a time, at most ten years ahead"),
+        ("enqueue --run-at 18:00 --delay 5 -- true", "run_at and delay are both given: keep one"),
+        ("enqueue '{command: x, run_at: 25:00}'", "run_at has to be a time, at most ten years ahead"),
+    ],
+)
+def test_enqueue_refuses_what_is_no_priority_and_no_time(program: Program, line: str, message: str) -> None:
+    answer = program.run(line)
+    assert (answer.exit_code, answer.out) == (ExitCode.USAGE, "")
+    assert message in answer.err
+    assert program.store.jobs() == []
+
+
 @pytest.mark.parametrize("verb", ["remove", "delete"])
 def test_remove_forgets_jobs_and_their_output(program: Program, write_output: Write, verb: str) -> None:
     program.add("a", "b")

@@ -13,6 +13,8 @@ from queuectl.stores.local.records import Head, Stretch
 from queuectl.times import to_text
 from tests.samples import NOW
 
+PRIORITIES = st.sampled_from([0, 0, 0, 5, -3, 1000])
+
 
 class Known(NamedTuple):
     """What the model knows of a job."""
@@ -22,10 +24,12 @@ class Known(NamedTuple):
     claim: str | None
     offset: int
     width: int
+    priority: int = 0
+    held: bool = False
 
 
 def head(seq: int, known: Known) -> Head:
-    return Head(f"j{seq}", known.state, seq, known.run_at, known.claim)
+    return Head(f"j{seq}", known.state, seq, known.run_at, known.claim, known.priority, known.held)
 
 
 class IndexBesideModel(RuleBasedStateMachine):
@@ -50,7 +54,9 @@ class IndexBesideModel(RuleBasedStateMachine):
         return self.tail - width, width
 
     def waiting(self) -> list[int]:
-        return sorted(seq for seq, known in self.jobs.items() if known.state.is_waiting)
+        """Return the jobs that may be claimed now or later, in the order of claiming."""
+        waiting = [seq for seq, known in self.jobs.items() if known.state.is_waiting and not known.held]
+        return sorted(waiting, key=lambda seq: (-self.jobs[seq].priority, seq))
 
     def running(self) -> list[int]:
         return sorted(seq for seq, known in self.jobs.items() if known.state is State.IN_PROGRESS)
@@ -58,17 +64,23 @@ class IndexBesideModel(RuleBasedStateMachine):
     def one_of(self, data: st.DataObject, seqs: list[int]) -> int:
         return data.draw(st.sampled_from(seqs))
 
-    @rule(count=st.integers(1, 6))
-    def enqueue(self, count: int) -> None:
+    @rule(count=st.integers(1, 6), priority=PRIORITIES, held=st.booleans())
+    def enqueue(self, count: int, priority: int, held: bool) -> None:
         for _ in range(count):
-            self.note(self.next_seq, Known(State.PENDING, None, None, *self.place()))
+            self.note(self.next_seq, Known(State.PENDING, None, None, *self.place(), priority, held))
             self.next_seq += 1
 
-    @rule(wait_s=st.integers(-5, 20))
-    def enqueue_for_later(self, wait_s: int) -> None:
+    @rule(wait_s=st.integers(-5, 20), priority=PRIORITIES, state=st.sampled_from([State.PENDING, State.FAILED]))
+    def enqueue_for_later(self, wait_s: int, priority: int, state: State) -> None:
         run_at = to_text(self.now + timedelta(seconds=wait_s))
-        self.note(self.next_seq, Known(State.FAILED, run_at, None, *self.place()))
+        self.note(self.next_seq, Known(state, run_at, None, *self.place(), priority))
         self.next_seq += 1
+
+    @precondition(lambda self: any(known.state.is_waiting for known in self.jobs.values()))
+    @rule(data=st.data())
+    def it_is_held_or_released(self, data: st.DataObject) -> None:
+        seq = self.one_of(data, sorted(seq for seq, known in self.jobs.items() if known.state.is_waiting))
+        self.note(seq, self.jobs[seq]._replace(held=not self.jobs[seq].held))
 
     @precondition(lambda self: self.waiting())
     @rule(data=st.data())
@@ -171,6 +183,18 @@ def test_jobs_come_in_the_order_of_enqueueing_in_whatever_order_their_lines_stan
         order.append(found[0])
         index.note(head(found[0], Known(State.COMPLETED, None, None, 0, 0)), 0, 0)
     assert order == [1, 3, 5, 7, 9]
+
+
+def test_a_higher_priority_comes_first_then_the_order_of_enqueueing() -> None:
+    index = ReadyIndex()
+    priorities = (0, 5, -1, 5, 0, 1000)
+    for seq, priority in enumerate(priorities, start=1):
+        index.note(head(seq, Known(State.PENDING, None, None, seq * 100, 100, priority)), seq * 100, 100)
+    order = []
+    while (found := index.first_ready(to_text(NOW))) is not None:
+        order.append(found[0])
+        index.note(head(found[0], Known(State.COMPLETED, None, None, 0, 0)), 0, 0)
+    assert order == [6, 2, 4, 1, 5, 3]
 
 
 def test_a_job_that_failed_again_is_due_by_its_last_failure() -> None:

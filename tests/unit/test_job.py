@@ -3,14 +3,14 @@
 import msgspec
 import pytest
 
-from queuectl.job import Claim, Job, Outcome, State
-from queuectl.specs import IGNORED_FIELDS, JobSpec
+from queuectl.job import Claim, Job, State
+from queuectl.specs import IGNORED_FIELDS, FullSpec
 from tests.samples import job
 
 
 def test_every_field_of_a_job_may_be_given_or_is_ignored() -> None:
     """So that a whole job, as ``jobs.json`` or ``show --json`` has it, can be enqueued again."""
-    assert set(Job.__struct_fields__) - set(JobSpec.__struct_fields__) <= set(IGNORED_FIELDS)
+    assert set(Job.__struct_fields__) - set(FullSpec.__struct_fields__) <= set(IGNORED_FIELDS)
 
 
 def test_the_fields_of_the_seed_are_always_there() -> None:
@@ -28,20 +28,6 @@ def test_a_job_with_an_unknown_field_is_refused() -> None:
 @pytest.mark.parametrize("state", list(State))
 def test_a_state_waits_runs_or_is_final(state: State) -> None:
     assert state.is_waiting + state.is_final + (state is State.IN_PROGRESS) == 1
-
-
-@pytest.mark.parametrize(
-    "outcome, succeeded",
-    [
-        (Outcome(exit_code=0), True),
-        (Outcome(exit_code=1), False),
-        (Outcome(signal=9), False),
-        (Outcome(exit_code=0, timed_out=True), False),
-        (Outcome(), False),
-    ],
-)
-def test_an_attempt_has_succeeded_if_it_ended_by_itself_with_0(outcome: Outcome, succeeded: bool) -> None:
-    assert outcome.succeeded is succeeded
 
 
 def test_claims_are_compared_by_what_they_say() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from queuectl import lifecycle
 from queuectl.errors import Conflict
-from queuectl.job import MAX_ERROR, Claim, Job, Outcome, State
+from queuectl.job import MAX_ERROR, Claim, Job, OnCrash, Outcome, State
 from queuectl.lifecycle import MAX_CRASHES, RetryPolicy
 from queuectl.times import from_text, to_text
 from tests.samples import FAILED, NOW, OK, POLICY, after, job, spec
@@ -45,6 +45,16 @@ def test_a_new_job_is_pending_and_has_not_been_tried() -> None:
         spec(command="echo ü", timeout=2.5, env={"A": "b"}, cwd="/srv"), id="x", max_retries=5, seq=9, now=NOW
     )
     assert made == job("x", command="echo ü", timeout=2.5, env={"A": "b"}, cwd="/srv", max_retries=5, seq=9)
+
+
+def test_a_new_job_is_what_its_spec_says_beyond_the_usual() -> None:
+    run_at = to_text(after(60))
+    made = lifecycle.create(spec("x", priority=7, run_at=run_at, held=True), id="x", max_retries=3, seq=1, now=NOW)
+    assert made == job("x", priority=7, run_at=run_at, held=True)
+
+
+def test_a_held_job_is_never_ready() -> None:
+    assert not lifecycle.is_ready(job(held=True), NOW)
 
 
 @pytest.mark.parametrize("own, expected", [(None, 5), (0, 0), (7, 7)])
@@ -114,8 +124,45 @@ def test_an_outcome_decides_the_next_state(before: Job, outcome: Outcome, state:
     assert (settled.worker, settled.claim, settled.cancel_requested) == (None, None, False)
     assert settled.finished_at == settled.updated_at == to_text(after(10))
     assert settled.exit_code == outcome.exit_code
-    assert settled.error == (None if outcome.succeeded else outcome.error)
+    assert settled.error == (None if outcome == OK else outcome.error)
     assert (settled.run_at is not None) is (state is State.FAILED)
+
+
+@pytest.mark.parametrize(
+    "codes, outcome, state",
+    [
+        ({"success_codes": (0, 3)}, FAILED, State.COMPLETED),
+        ({"success_codes": (0, 3)}, OK, State.COMPLETED),
+        ({"success_codes": (3,)}, OK, State.FAILED),
+        ({"success_codes": (3,)}, Outcome(exit_code=3, timed_out=True), State.FAILED),
+        ({"success_codes": (9,)}, KILLED, State.FAILED),
+        ({"fatal_codes": (3, 4)}, FAILED, State.DEAD),
+        ({"fatal_codes": (4,)}, FAILED, State.FAILED),
+        ({"fatal_codes": (3,)}, Outcome(exit_code=3, timed_out=True), State.FAILED),
+        ({"retry_codes": (3,)}, FAILED, State.FAILED),
+        ({"retry_codes": (4, 5)}, FAILED, State.DEAD),
+        ({"retry_codes": (4,)}, OK, State.COMPLETED),
+        ({"retry_codes": (4,)}, KILLED, State.FAILED),
+        ({"retry_codes": (4,)}, TIMED_OUT, State.FAILED),
+        ({"fatal_codes": (3,), "cancel_requested": True}, FAILED, State.CANCELLED),
+    ],
+)
+def test_exit_codes_mean_what_a_job_says(codes: dict[str, Any], outcome: Outcome, state: State) -> None:
+    settled = settle(running(**codes), outcome)
+    assert (settled.state, settled.exit_code) == (state, outcome.exit_code)
+    assert (settled.error is None) is (state is State.COMPLETED or not (outcome.error or outcome.exit_code == 0))
+
+
+def test_a_failure_with_exit_code_0_is_named() -> None:
+    assert settle(running(success_codes=(3,)), OK).error == "exit code 0"
+
+
+def test_the_backoff_is_what_a_job_says() -> None:
+    policy = RetryPolicy(base=2.0, max_delay_s=3600.0, jitter=0.5)
+    own = running(attempts=2, max_retries=9, base=10, jitter=0)
+    assert settle(own, policy=policy).run_at == to_text(after(10 + 100))
+    assert settle(running(attempts=2, max_retries=9, base=10, jitter=0, max_delay=7)).run_at == to_text(after(10 + 7))
+    assert settle(running(attempts=1, base=0)).run_at == to_text(after(10))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +229,7 @@ def test_a_job_given_back_is_as_if_it_had_not_been_tried() -> None:
     ],
 )
 def test_a_crash_is_counted_and_is_no_failure(before: Job, state: State, crashes: int) -> None:
-    rescued = lifecycle.rescue(before, is_crash=True, now=after(5))
+    rescued = lifecycle.rescue(before, is_crash=True, policy=POLICY, now=after(5))
     assert (rescued.state, rescued.crashes, rescued.attempts) == (state, crashes, before.attempts)
     assert (rescued.worker, rescued.claim, rescued.cancel_requested, rescued.run_at) == (None, None, False, None)
     assert rescued.failures == before.failures
@@ -190,9 +237,28 @@ def test_a_crash_is_counted_and_is_no_failure(before: Job, state: State, crashes
     assert rescued.error == ("worker crashed 3 times" if state is State.DEAD else None)
 
 
+def test_a_crash_is_a_failure_where_a_job_says_so() -> None:
+    before = running(attempts=1, on_crash=OnCrash.FAIL)
+    rescued = lifecycle.rescue(before, is_crash=True, policy=POLICY, now=after(5))
+    assert (rescued.state, rescued.crashes, rescued.failures, rescued.claim) == (State.FAILED, 0, 1, None)
+    assert (rescued.run_at, rescued.error) == (to_text(after(5 + 2)), "worker crashed")
+    last = lifecycle.rescue(running(attempts=3, on_crash=OnCrash.FAIL), is_crash=True, policy=POLICY, now=after(5))
+    assert (last.state, last.error, last.run_at) == (State.DEAD, "worker crashed", None)
+
+
+def test_a_crash_is_the_end_where_a_job_says_so() -> None:
+    before = running(attempts=1, on_crash=OnCrash.DEAD)
+    rescued = lifecycle.rescue(before, is_crash=True, policy=POLICY, now=after(5))
+    assert (rescued.state, rescued.error, rescued.finished_at) == (State.DEAD, "worker crashed", to_text(after(5)))
+    stopped = lifecycle.rescue(before, is_crash=False, policy=POLICY, now=after(5))
+    assert stopped.state is State.PENDING
+    asked = running(on_crash=OnCrash.DEAD, cancel_requested=True)
+    assert lifecycle.rescue(asked, is_crash=True, policy=POLICY, now=after(5)).state is State.CANCELLED
+
+
 def test_a_reboot_is_neither_crash_nor_attempt() -> None:
     before = running(attempts=4, crashes=2)
-    rescued = lifecycle.rescue(before, is_crash=False, now=after(5))
+    rescued = lifecycle.rescue(before, is_crash=False, policy=POLICY, now=after(5))
     assert (rescued.state, rescued.crashes, rescued.attempts) == (State.PENDING, 2, 3)
     assert rescued == lifecycle.give_back(before, now=after(5))
 
@@ -264,8 +330,8 @@ EVENTS: dict[str, Callable[[Job], Job]] = {
     "fail": lambda one: settle(one, FAILED),
     "time out": lambda one: settle(one, TIMED_OUT),
     "give back": lambda one: lifecycle.give_back(one, now=after(10)),
-    "crash": lambda one: lifecycle.rescue(one, is_crash=True, now=after(10)),
-    "reboot": lambda one: lifecycle.rescue(one, is_crash=False, now=after(10)),
+    "crash": lambda one: lifecycle.rescue(one, is_crash=True, policy=POLICY, now=after(10)),
+    "reboot": lambda one: lifecycle.rescue(one, is_crash=False, policy=POLICY, now=after(10)),
     "cancel": lambda one: lifecycle.cancel(one, now=after(10)),
 }
 histories = st.lists(st.sampled_from(sorted(EVENTS)), max_size=40)

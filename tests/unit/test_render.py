@@ -7,7 +7,8 @@ import pytest
 
 from queuectl.commands import results
 from queuectl.job import Job, State
-from queuectl.render import as_data, error_name, lines, point_at, visible
+from queuectl.pointing import point_at
+from queuectl.render import as_data, error_name, lines, visible
 from queuectl.settings import Value, find_setting
 from tests import samples
 

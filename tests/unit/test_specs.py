@@ -3,6 +3,8 @@
 import json
 import pickle
 import time
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +13,14 @@ from hypothesis import strategies as st
 
 from queuectl import fields, specs
 from queuectl.errors import Conflict, DuplicateId, SyntaxProblem, UsageError
-from queuectl.specs import JobSpec, read_specs, spec_from_options
+from queuectl.job import OnCrash
+from queuectl.specs import FullSpec, JobSpec
+from queuectl.times import to_text
+from tests.samples import NOW, after
+from tests.samples import spec as sample
+
+read_specs = partial(specs.read_specs, now=NOW)
+spec_from_options = partial(specs.spec_from_options, now=NOW)
 
 
 def read(text: str, *, allow_plain: bool = False) -> list[JobSpec]:
@@ -129,12 +138,39 @@ PROBLEMS: list[tuple[str, str]] = [
     (r'{"command": "x", "env": ^{"A": "\u0000"}}', "A in env holds a NUL"),
     (r'{"command": "x", "env": ^{"A\u0000": ""}}', "A\\x00 in env holds a NUL"),
     ('{"command": "x", "env": ^{"A": "' + "x" * 131_071 + '"}}', "A in env has 131073 bytes"),
+    ('{"command": "x", "priority": ^1001}', "priority has to be a whole number from -1000 to 1000, not 1001"),
+    ('{"command": "x", "priority": ^1.5}', "priority has to be a whole number"),
+    ('{"command": "x", "priority": ^true}', "priority has to be a whole number"),
+    ("{command: x, priority: ^high}", 'not "high"'),
+    ('{"command": "x", "base": ^-1}', "base has to be a number from 0 to 3600, not -1"),
+    ('{"command": "x", "jitter": ^1.5}', "jitter has to be a number from 0 to 1, not 1.5"),
+    ('{"command": "x", "jitter": ^true}', "jitter has to be a number from 0 to 1"),
+    ("{command: x, max_delay: ^forever}", "max_delay has to be at most a year, as in 90, 10m or 1h30m"),
+    ('{"command": "x", "success_codes": ^[256]}', "success_codes has to be exit codes from 0 to 255, as in 0,3,10-12"),
+    ('{"command": "x", "retry_codes": ^[]}', "retry_codes has to be exit codes"),
+    ('{"command": "x", "retry_codes": ^[true]}', "retry_codes has to be exit codes"),
+    ('{"command": "x", "fatal_codes": ^"3-"}', "fatal_codes has to be exit codes"),
+    ('{"command": "x", "fatal_codes": ^"9-3"}', "fatal_codes has to be exit codes"),
+    ('{"command": "x", "retry_codes": "1-5", "fatal_codes": ^[3]}', "exit code 3 is in retry_codes, too"),
+    ("{command: x, on_crash: ^panic}", 'on_crash is retry, fail or dead, not "panic"'),
+    ('{"command": "x", "held": ^1}', "held is true or false, not 1"),
+    ("{command: x, held: ^maybe}", 'held is true or false, not "maybe"'),
+    ('{"command": "x", "run_at": ^"soon"}', "run_at has to be a time, at most ten years ahead, as in 10m, 18:00"),
+    ('{"command": "x", "run_at": ^1764000000}', "run_at has to be a time, at most ten years ahead"),
+    ('{"command": "x", "run-at": ^true}', "run_at has to be a time"),
+    ('{"command": "x", "run_at": ^"' + "1" * 100_000 + '"}', "run_at has to be a time"),
+    ("{command: x, delay: ^-5}", "delay has to be a time, at most ten years ahead, as in 90, 10m or 1h30m, not"),
+    ("{command: x, delay: ^tomorrow}", "delay has to be a time"),
+    ("{command: x, run_at: 18:00, ^delay: 5}", "run_at and delay are both given: keep one"),
     ('{"command": "x", "cwd": ^""}', 'cwd has to be the path of a directory, not ""'),
     ('{"command": "x", "cwd": ^5}', "cwd has to be the path of a directory"),
     (r'{"command": "x", "cwd": ^"\u0000"}', "cwd holds a NUL"),
     ('{"id": "a", ^"comand": "x"}', 'unknown field "comand": did you mean "command"?'),
     ("{command: x, ^maxRetries: 5}", 'unknown field "maxRetries": did you mean "max_retries"?'),
-    ("{command: x, ^priority: 5}", 'unknown field "priority": a job has id, command, max_retries, timeout, env, cwd'),
+    (
+        "{command: x, ^colour: 5}",
+        'unknown field "colour": a job has id, command, max_retries, timeout, env, cwd, priority',
+    ),
     ("{command: curl a, ^foo: b}", "a command that holds `foo:` has to be in quotes"),
     ('{"command": "x", ^"command": "x"}', "`command` is given twice"),
     ('{"command": "\\"", "id": "a", ^"id": "\\""}', "`id` is given twice"),
@@ -166,6 +202,66 @@ def test_read_specs_refuses_with_the_place_and_the_mend(marked: str, message: st
         read_specs(text, allow_plain=False)
     assert message in caught.value.message
     assert (caught.value.text, caught.value.offset) == (text, offset)
+
+
+@pytest.mark.parametrize(
+    "text,run_at",
+    [
+        ("{command: x, delay: 90}", after(90)),
+        ('{"command": "x", "delay": 1.5}', after(1.5)),
+        ('{"command": "x", "delay": "1h30m"}', after(5400)),
+        ("{command: x, run_at: 10m}", after(600)),
+        ("{command: x, run-at: 2025-03-02T00:00:00Z}", after(12 * 3600)),
+        ("{command: x, run_at: 2025-03-02 01:30:00+01:30}", after(12 * 3600)),
+        ('{"command": "x", "run_at": "2025-02-28T12:00:00Z"}', after(-86_400)),
+    ],
+)
+def test_read_specs_turns_waits_and_times_into_a_moment(text: str, run_at: datetime) -> None:
+    assert read(text) == [FullSpec(command="x", run_at=to_text(run_at))]
+
+
+def test_read_specs_takes_what_few_jobs_say() -> None:
+    expected = [FullSpec(command="x", priority=-5, held=True), JobSpec(command="y"), FullSpec(command="z", priority=0)]
+    for text in (
+        "{command: x, priority: -5, held: true} {command: y} {command: z, priority: 0}",
+        '[{"command":"x","priority":-5,"held":true},{"command":"y"},{"command":"z","priority":0}]',
+        '{"command":"x","priority":"-5","held":true}\n{"command":"y","held":null}\n{"command":"z","priority":0}',
+    ):
+        assert read(text) == expected
+    assert [dict(spec.more()) for spec in expected] == [{"priority": -5, "held": True}, {}, {"priority": 0}]
+
+
+def test_read_specs_takes_what_is_to_become_of_failures() -> None:
+    expected = FullSpec(
+        command="x",
+        base=1.5,
+        max_delay=600.0,
+        jitter=0.25,
+        success_codes=(0, 3, 10, 11, 12),
+        retry_codes=(75,),
+        fatal_codes=(1, 2),
+        on_crash=OnCrash.DEAD,
+    )
+    for text in (
+        '{"command": "x", "base": 1.5, "max_delay": 600, "jitter": 0.25, "success_codes": [0, 3, 12, 10, 11],'
+        ' "retry_codes": [75], "fatal_codes": [2, 1], "on_crash": "dead"}',
+        '{command: x, base: "1.5", max-delay: 10m, jitter: 0.25, success-codes: "0, 3,10-12", retry-codes: 75,'
+        " fatal_codes: [1, 2], on-crash: dead}",
+    ):
+        assert read(text) == [expected]
+
+
+def test_what_a_job_does_not_say_itself_is_completed() -> None:
+    options = spec_from_options(command="true", priority="7", env={"A": "1", "B": "2"}, delay="10")
+    run_at = to_text(after(10))
+    assert specs.completed(JobSpec(command="x", env={"B": "3"}), options) == FullSpec(
+        command="x", priority=7, env={"A": "1", "B": "3"}, run_at=run_at
+    )
+    said = FullSpec(id="a", command="y", priority=0, run_at=to_text(NOW), held=False)
+    assert specs.completed(said, options) == FullSpec(
+        id="a", command="y", priority=0, run_at=to_text(NOW), held=False, env={"A": "1", "B": "2"}
+    )
+    assert specs.completed(JobSpec(command="x"), JobSpec(command="true", cwd="/")) == JobSpec(command="x", cwd="/")
 
 
 @pytest.mark.parametrize("text", ["", " \n", "\ufeff"])
@@ -256,6 +352,9 @@ def test_spec_from_options_checks_like_read_specs() -> None:
         ({"command": "x", "timeout": float("inf")}, "timeout has to be"),
         ({"command": "x", "env": {"A": "\udcff"}}, "A in env holds bytes"),
         ({"command": "x", "cwd": ""}, "cwd has to be"),
+        ({"command": "x", "priority": "5.5"}, "priority has to be"),
+        ({"command": "x", "run_at": "yesterday"}, "run_at has to be"),
+        ({"command": "x", "run_at": "18:00", "delay": "5"}, "run_at and delay are both given"),
     ],
 )
 def test_spec_from_options_refuses_what_read_specs_refuses(options: dict[str, Any], message: str) -> None:
@@ -271,6 +370,8 @@ jobs = st.fixed_dictionaries(
         "timeout": st.floats(0.001, fields.MAX_TIMEOUT_S),
         "env": st.dictionaries(texts.filter(lambda name: name != "" and "=" not in name), texts, max_size=3),
         "cwd": st.just("null") | texts.filter(bool),
+        "priority": st.integers(-1000, 1000),
+        "held": st.booleans(),
         "state": texts,
     },
 )
@@ -284,7 +385,7 @@ batches = st.lists(jobs, min_size=1, max_size=4).map(
 def test_read_specs_gives_the_same_jobs_in_bulk_and_with_care(batch: list[dict[str, Any]], ascii_only: bool) -> None:
     """A last job in relaxed form makes it read all of the text with care."""
     entries = [json.dumps(job, ensure_ascii=ascii_only) for job in batch]
-    expected = [JobSpec(**{name: value for name, value in job.items() if name != "state"}) for job in batch]
+    expected = [sample(**{name: value for name, value in job.items() if name != "state"}) for job in batch]
     for text in ("\n".join(entries), "[" + ",".join(entries) + "]", json.dumps(batch, indent=2)):
         assert read_specs(text, allow_plain=True).specs == expected
     last = JobSpec(id="last", command="true")
@@ -330,8 +431,8 @@ def test_read_specs_goes_on_in_bulk_after_an_entry_that_needs_care(monkeypatch: 
     tried: list[int] = []
     in_bulk = specs._read_in_bulk
 
-    def count(text: str, ignored: set[str]) -> list[JobSpec] | None:
-        found = in_bulk(text, ignored)
+    def count(text: str, reading: specs._Reading) -> list[JobSpec] | None:
+        found = in_bulk(text, reading)
         tried.append(-1 if found is None else len(found))
         return found
 

@@ -56,7 +56,7 @@ _HOLDS: Final = frozenset(
 )
 _FIELDS: Final = frozenset(Job.__struct_fields__)
 _TIMES: Final = ("created_at", "updated_at", "started_at", "finished_at", "run_at")
-_NUMBERS: Final = ("attempts", "max_retries", "exit_code", "timeout")
+_NUMBERS: Final = ("attempts", "max_retries", "exit_code", "timeout", "priority")
 _COUNTS: Final = ("attempts", "max_retries", "crashes")
 _MAX_SEQ: Final = 1 << 50  # leaves room for those that come after it
 _MILLISECONDS_FROM = 1e11  # as seconds, this is in the year 5138

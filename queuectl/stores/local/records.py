@@ -41,6 +41,8 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     seq: int
     run_at: str | None = None
     claim: str | None = None
+    priority: int = 0
+    held: bool = False
 
 
 class _Standing(msgspec.Struct, gc=False):
@@ -56,7 +58,7 @@ _decode_standings = msgspec.json.Decoder(list[_Standing]).decode
 
 def head_of(job: Job) -> Head:
     """Return what ``decode_head`` would read from the line of *job*."""
-    return Head(job.id, job.state, job.seq, job.run_at, job.claim)
+    return Head(job.id, job.state, job.seq, job.run_at, job.claim, job.priority, job.held)
 
 
 class Span(msgspec.Struct, array_like=True, frozen=True, gc=False):

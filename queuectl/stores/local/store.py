@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from functools import cached_property, wraps
+from functools import cached_property, partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -138,17 +138,34 @@ class LocalStore:
     @_all_or_nothing
     def cancel(self, ids: Collection[str], *, now: datetime) -> list[Job]:
         """Cancel waiting jobs, and ask running ones to end; see ``Store``."""
-        with self._engine.locked():
-            found = self._named(ids)
-            cancelled = [lifecycle.cancel(entry.job, now=now) for entry in found]
-            with Plan(self._engine) as plan:
-                for entry, job in zip(found, cancelled, strict=True):
-                    plan.change(job, entry.offset, entry.width)
-        self._engine.flush()
+        cancelled = self._change(ids, partial(lifecycle.cancel, now=now))
         for job in cancelled:
             if job.claim is not None:
                 bells.ring(self._workers, job.claim.partition(".")[0])
         return cancelled
+
+    @_all_or_nothing
+    def hold(self, ids: Collection[str], *, now: datetime) -> list[Job]:
+        """Let waiting jobs not be claimed; see ``Store``."""
+        return self._change(ids, partial(lifecycle.hold, now=now))
+
+    @_all_or_nothing
+    def release(self, ids: Collection[str], *, now: datetime) -> list[Job]:
+        """Let held jobs go on; see ``Store``."""
+        released = self._change(ids, partial(lifecycle.release, now=now))
+        bells.ring_idle(self._workers, len(released))
+        return released
+
+    def _change(self, ids: Collection[str], decide: Callable[[Job], Job]) -> list[Job]:
+        """Let each of the jobs called *ids* become what *decide* makes of it, in one transaction."""
+        with self._engine.locked():
+            found = self._named(ids)
+            changed = [decide(entry.job) for entry in found]
+            with Plan(self._engine) as plan:
+                for entry, job in zip(found, changed, strict=True):
+                    plan.change(job, entry.offset, entry.width)
+        self._engine.flush()
+        return changed
 
     def _named(self, ids: Collection[str]) -> list[Found]:
         """Return the jobs called *ids*, each once, in their order; under the lock. Raises ``JobNotFound``."""
@@ -287,7 +304,7 @@ class LocalStore:
 
     def rescue(self, tokens: Collection[str], *, is_crash: bool, now: datetime) -> list[Job]:
         """Take back the jobs of dead workers; see ``Store``."""
-        rescued = self._work.rescue(tokens, is_crash=is_crash, now=now)
+        rescued = self._work.rescue(tokens, is_crash=is_crash, policy=self.settings().retry_policy, now=now)
         self._engine.flush()
         bells.ring_idle(self._workers, sum(job.state.is_waiting for job in rescued))
         return rescued

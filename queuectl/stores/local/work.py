@@ -153,7 +153,7 @@ class Work:
         with self._locked():
             return [self._job_at(seq, place) for seq, (place, _) in self._index.running.items()]
 
-    def rescue(self, tokens: Collection[str], *, is_crash: bool, now: datetime) -> list[Job]:
+    def rescue(self, tokens: Collection[str], *, is_crash: bool, policy: RetryPolicy, now: datetime) -> list[Job]:
         """Take back the jobs whose claims are among *tokens*, in one transaction."""
         with self._locked():
             held = [
@@ -161,7 +161,10 @@ class Work:
                 for seq, (place, token) in self._index.running.items()
                 if token in tokens
             ]
-            rescued = [lifecycle.rescue(job, is_crash=is_crash, now=now) for _, job in held]
+            rescued = [
+                lifecycle.rescue(job, is_crash=is_crash, policy=policy, now=now, sample=random.random())  # noqa: S311 - as above
+                for _, job in held
+            ]
             with Plan(self._engine) as plan:
                 for (place, _), job in zip(held, rescued, strict=True):
                     _write(plan, job, place)
@@ -176,7 +179,7 @@ class Work:
 
 def _comes_first(job: Job, ready: tuple[Place, Job] | None, now: datetime) -> bool:
     """Whether *job*, just settled, is to be claimed before the one that is *ready*."""
-    return lifecycle.is_ready(job, now) and (ready is None or job.seq < ready[1].seq)
+    return lifecycle.is_ready(job, now) and (ready is None or lifecycle.rank(job) < lifecycle.rank(ready[1]))
 
 
 def _write(plan: Plan, job: Job, place: Place) -> None:
