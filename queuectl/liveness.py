@@ -110,7 +110,7 @@ class WorkerFile:
             ownership.hand_over(fd, workers)
             # Between the two, a rescuer may have taken the file for a dead worker's, and removed it.
             if _lock(fd) and _names(path, fd):
-                file = cls(path, fd, json.dumps(about).encode()[:-1])
+                file = cls(path, fd, json.dumps(about).encode()[1:-1])
                 # After a power cut its name tells that there was a worker, whose jobs wait to be taken back. What is in
                 # it may be lost: then nothing is known, and no job is to blame either.
                 disk.sync_folder(workers)
@@ -119,20 +119,22 @@ class WorkerFile:
 
     def note_attempt(self, job_id: str, token: str, session: int | None, session_start: int | None) -> None:
         """Write down what the worker runs; one write in place, for the hot path."""
+        quoted = self._quote(token).encode()
         self._write(
-            b'%b, "job": %b, "token": %b, "session": %b, "session_start": %b}'
+            b'{"token": %b, %b, "job": %b, "session": %b, "session_start": %b, "end": %b}'
             % (
+                quoted,
                 self._about,
                 self._quote(job_id).encode(),
-                self._quote(token).encode(),
                 b"null" if session is None else b"%d" % session,
                 b"null" if session_start is None else b"%d" % session_start,
+                quoted,
             )
         )
 
     def note_idle(self) -> None:
         """Write down that the worker runs nothing."""
-        self._write(b"%b}" % self._about)
+        self._write(b"{%b}" % self._about)
 
     def check(self) -> None:
         """Raise ``WorkerDisowned`` if the file has been removed or replaced; to be called at every claim."""
@@ -284,7 +286,8 @@ def _info(worker_id: str, fd: int, *, is_alive: bool) -> WorkerInfo:
     for _ in range(_READ_TRIES):
         with suppress(ValueError, RecursionError):
             record = json.loads(os.pread(fd, RECORD_SIZE, 0))
-            if isinstance(record, dict):
+            # It begins and ends with the token: one that was written meanwhile has one of them, or another at its end.
+            if isinstance(record, dict) and record.get("token") == record.get("end"):
                 return _info_of(worker_id, record, is_alive=is_alive)
     return WorkerInfo(worker_id=worker_id, is_alive=is_alive)
 

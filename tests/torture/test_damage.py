@@ -453,7 +453,9 @@ class Readers:
         self.worker = workers / f"{WORKER}.lock"
         self.worker.touch(mode=0o600)
         info = {"pid": 7, "pool": 6, "started_at": "2025-03-01T12:00:00.000Z", "start_ticks": 1, "boot": "b"}
-        record = json.dumps(info | {"namespace": "", "job": "a", "token": f"{WORKER}.1", "session": 8}).encode()
+        record = json.dumps(
+            info | {"namespace": "", "job": "a", "token": f"{WORKER}.1", "session": 8, "end": f"{WORKER}.1"}
+        ).encode()
         self.files = DataFiles(folder)
         self.samples: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
             "jobs.json": (self.queue.good["jobs.json"], lambda content: self.read_jobs(File.JOBS, content)),
