@@ -70,14 +70,6 @@ GUARDS: tuple[Guard, ...] = (
         "power",
     ),
     Guard(
-        "the claims that a journal begins with are synced",
-        "journal:Journal.begin",
-        "disk.sync(self._fd)  # or the next",
-        "pass  # or the next",
-        "power",
-        "ftruncate",
-    ),
-    Guard(
         "the journal is emptied for certain before its new header",
         "journal:Journal.begin",
         "disk.sync(self._fd)\n    disk.write_at(self._fd, raw, 0)",
@@ -196,9 +188,9 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         "a new journal after a failed sync is durable",
-        "journal:Journal.rescue_to_new_file",
-        "disk.replace(self.path, lines)",
-        "disk.replace(self.path, lines, is_durable=False)",
+        "journal:Journal._begin_anew",
+        "disk.replace(self.path, [raw, *map(self._line, transactions)])",
+        "disk.replace(self.path, [raw, *map(self._line, transactions)], is_durable=False)",
         "leave",
     ),
     Guard(

@@ -110,7 +110,8 @@ def tail(stage: Stage, system: System, about: str, size: int) -> None:
             moments.clear()
         return result
 
-    with a_worker(stage.folder), system.working("worker", Count()):
+    with ExitStack() as life, system.working("worker", Count()):
+        life.enter_context(a_worker(stage.folder))
         worker = LocalStore(stage.folder)
         worker.prepare_for_work()
         if is_dead:
@@ -119,6 +120,7 @@ def tail(stage: Stage, system: System, about: str, size: int) -> None:
             if about == "edited":
                 jobs = stage.folder / "jobs.json"
                 disk_calls.replace(jobs, [json.dumps(json.loads(jobs.read_bytes()), indent=2).encode()])
+                life.close()  # or the journal would begin in a new file, where the end of the old one is no matter
             else:
                 forget_applied(stage.folder)
             moments.clear()

@@ -81,5 +81,5 @@ class Stage:
         found = {}
         for path in sorted(self.folder.glob("*.json*")):
             data = path.read_bytes()
-            found[path.name] = _SUM.sub(b"{", data[256:]) if path.name == "journal.jsonl" else data
+            found[path.name] = _SUM.sub(b"{", data[256:]) if "journal.jsonl" in path.name else data
         return found

@@ -213,14 +213,17 @@ class Journal:
 
     def append(self, writes: list[Write]) -> None:
         """Add one transaction at the end; what could not be written whole is cut back."""
-        rest = b'"durable":%d,"writes":%b}' % (self.durable, _encode(writes))
-        text = _SUM_PREFIX % self._checksum(rest) + rest + b"\n"
+        text = self._line(writes)
         try:
             disk.write_at(self._fd, text, self.end)
         except BaseException:
             self._truncate(self.end)
             raise
         self.end += len(text)
+
+    def _line(self, writes: list[Write]) -> bytes:
+        rest = b'"durable":%d,"writes":%b}' % (self.durable, _encode(writes))
+        return _SUM_PREFIX % self._checksum(rest) + rest + b"\n"
 
     def sync(self) -> int:
         """Make durable what has been read or appended, and return how far that is. Wants no lock."""
@@ -236,11 +239,14 @@ class Journal:
         """Empty the journal and begin a new generation with *writes*, durable on return.
 
         To be called when the files hold everything, these *writes* too, and
-        are durable. *keeps_places* lets processes that have read all go on without loading
-        the files again.
+        are durable. *keeps_places* lets processes that have read all go on
+        without loading the files again.
         """
         follows = (self.generation, self.end) if keeps_places and self.header else None
         raw = encode_header(inodes, follows)
+        if writes:
+            self._begin_anew(raw, [writes])
+            return
         disk.truncate(self._fd, 0)
         # Before the header: one that only half reaches the disk is a beginning that was cut short, and does no harm,
         # but with the old transactions behind it, it would be damage.
@@ -250,9 +256,6 @@ class Journal:
         self.header = _decode_header(raw)
         self._raw_header = raw
         self.end = self.durable = HEADER_SIZE
-        if writes:
-            self.append(writes)
-            disk.sync(self._fd)  # or the next emptying could leave a part of it behind
 
     def rescue_to_new_file(self) -> None:
         """Put all transactions into a new journal in the place of this one, durable on return.
@@ -264,16 +267,16 @@ class Journal:
         if old is None:
             return
         transactions = self.read(HEADER_SIZE, self.end)
-        raw = encode_header(old.inodes, None)
-        self.header = _decode_header(raw)
-        lines = [raw]
-        for transaction in transactions:
-            rest = b'"durable":0,"writes":%b}' % _encode(transaction.writes)
-            lines.append(_SUM_PREFIX % self._checksum(rest) + rest + b"\n")
+        self._begin_anew(encode_header(old.inodes, None), [transaction.writes for transaction in transactions])
+
+    def _begin_anew(self, raw: bytes, transactions: list[list[Write]]) -> None:
+        """Put a file with the header *raw* and with *transactions* in the place of the journal, durable on return."""
+        before = self.header, self.durable
+        self.header, self.durable = _decode_header(raw), 0
         try:
-            disk.replace(self.path, lines)
+            disk.replace(self.path, [raw, *map(self._line, transactions)])
         except BaseException:
-            self.header = old
+            self.header, self.durable = before
             raise
         self.attach()
 
