@@ -119,17 +119,12 @@ class WorkerFile:
 
     def note_attempt(self, job_id: str, token: str, session: int | None, session_start: int | None) -> None:
         """Write down what the worker runs; one write in place, for the hot path."""
-        quoted = self._quote(token).encode()
+        job, mark = self._quote(job_id).encode(), self._quote(token).encode()
+        leader = b"null" if session is None else b"%d" % session
+        start = b"null" if session_start is None else b"%d" % session_start
         self._write(
             b'{"token": %b, %b, "job": %b, "session": %b, "session_start": %b, "end": %b}'
-            % (
-                quoted,
-                self._about,
-                self._quote(job_id).encode(),
-                b"null" if session is None else b"%d" % session,
-                b"null" if session_start is None else b"%d" % session_start,
-                quoted,
-            )
+            % (mark, self._about, job, leader, start, mark)
         )
 
     def note_idle(self) -> None:

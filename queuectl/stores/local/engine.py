@@ -292,7 +292,7 @@ class Engine:
         self.picture.layouts[file], self.picture.follower = layout, None
         try:
             self._begin(keeps_places=False)
-        except OSError as error:
+        except (OSError, StoreError) as error:
             raise disk.recorded(error) from error
         self.has_changed = True
 
